@@ -1,0 +1,72 @@
+# Each target works alone in a fresh clone, given python3 (3.11 or newer) and make. What a target needs is installed
+# into .venv, and installed again when pyproject.toml changes.
+
+PYTHON ?= python3
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# The extras of pyproject.toml that each environment needs.
+EXTRAS_demo :=
+EXTRAS_test := [test]
+EXTRAS_lint := [lint]
+EXTRAS_bench := [test,bench]
+READY := .venv/.ready-demo .venv/.ready-test .venv/.ready-lint .venv/.ready-bench
+
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+# Two targets at once would install into the same environment at once.
+.NOTPARALLEL:
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.ready-demo  ## make a small capture, replay it and print the summary (offline, under a minute)
+	@rm -rf demo-out
+	@echo "==> Running the demonstration; what it writes goes to demo-out"
+	@.venv/bin/hftcap demo --out demo-out
+
+test: .venv/.ready-test  ## run the tests; ARGS="..." is passed to pytest, HFTCAP_CORPUS names the folder of real captures
+	@echo "==> Running the tests"
+	@.venv/bin/pytest -n 2 -q $(ARGS)
+
+lint: .venv/.ready-lint  ## check style and formatting
+	@echo "==> Checking style"
+	@.venv/bin/ruff check .
+	@echo "==> Checking formatting"
+	@.venv/bin/ruff format --check .
+
+types: .venv/.ready-lint  ## check types
+	@echo "==> Checking types"
+	@.venv/bin/mypy
+
+bench: .venv/.ready-bench  ## run the benchmarks
+	@echo "==> Running the benchmarks in bench"
+	@.venv/bin/pytest bench -q $(ARGS)
+
+clean:  ## remove .venv, caches and everything else the other targets made
+	@echo "==> Removing .venv, caches, build products and demo-out"
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info demo-out
+	@find hftcap tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# An environment that is missing, half made, or of an older Python is made anew.
+$(READY): .venv/.ready-%: pyproject.toml
+	@if ! .venv/bin/python -c 'import pip; $(IS_NEW_ENOUGH)' 2>/dev/null; then \
+	    command -v "$(PYTHON)" >/dev/null || { \
+	        echo "hftcap needs Python 3.11 or newer, and no program '$(PYTHON)' was found." \
+	             "Install it, or name one: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+	    "$(PYTHON)" -c '$(IS_NEW_ENOUGH)' || { \
+	        echo "hftcap needs Python 3.11 or newer, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1)." \
+	             "Install a newer one, or name it: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+	    echo "==> Making a Python environment in .venv"; \
+	    "$(PYTHON)" -m venv --clear .venv || { \
+	        rm -rf .venv; \
+	        echo "'$(PYTHON)' could not make an environment in .venv (the reason is above)." \
+	             "On Debian and Ubuntu it needs the package python3-venv." >&2; exit 1; }; \
+	fi
+	@echo "==> Installing hftcap and what 'make $*' needs into .venv (the first time may take a minute)"
+	@.venv/bin/python -m pip install -qq -e '.$(EXTRAS_$*)' || { \
+	    echo "The packages could not be installed into .venv (the reason is above)." >&2; exit 1; }
+	@touch .venv/.ready-demo $@

@@ -1,0 +1,76 @@
+"""Decimal text to integers scaled by 1e8 and back, exact both ways.
+
+A price or size in this package is an `int` that counts hundred-millionths (suffix `_e8`) and fits a signed
+64-bit integer. The venue's largest level quantity is exactly that type's largest value, so a saturated
+quantity stays representable; anything beyond it is `Unrepresentable`, never rounded.
+
+Source: protocol notes on the spot streams, level quantity cap (Binance spot changelog, 2022-05-23).
+"""
+
+import re
+
+from hftcap.errors import NotADecimal, Unrepresentable
+
+SCALE = 100_000_000
+DECIMALS = 8
+INT64_MAX = 9_223_372_036_854_775_807
+CAPPED_E8 = INT64_MAX
+"""A level of this size holds "this much or more": the venue's totals saturate here."""
+
+_DECIMAL = re.compile(r"[0-9]+(?:\.([0-9]+))?", re.ASCII)
+_CACHE_LIMIT = 65_536
+
+
+def parse_e8(text: object) -> int:
+    """Turn non-negative decimal text into an integer scaled by 1e8.
+
+    Raises:
+        NotADecimal: `text` is not a `str` of ASCII digits with an optional fraction (no sign, no exponent).
+        Unrepresentable: it has more than eight decimals or exceeds int64.
+    """
+    if type(text) is not str:
+        raise NotADecimal(text)
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise NotADecimal(text)
+    fraction = match.group(1)
+    if fraction is None:
+        digits = text + "00000000"
+    else:
+        missing = DECIMALS - len(fraction)
+        if missing < 0:
+            raise Unrepresentable(text)
+        digits = text.replace(".", "", 1) + "0" * missing
+    if len(digits) > 19:
+        # Only leading zeros may go beyond an int64's 19 digits; int() itself refuses thousands of digits.
+        digits = digits.lstrip("0") or "0"
+        if len(digits) > 19:
+            raise Unrepresentable(text)
+    value = int(digits)
+    if value > INT64_MAX:
+        raise Unrepresentable(text)
+    return value
+
+
+def format_e8(value_e8: int) -> str:
+    """Write a scaled integer as decimal text without trailing zeros: 6160201000000 is `61602.01`."""
+    sign = "-" if value_e8 < 0 else ""
+    whole, fraction = divmod(abs(value_e8), SCALE)
+    if not fraction:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:08d}".rstrip("0")
+
+
+class DecimalCache(dict[object, int]):
+    """Remember the scaled value of decimal texts: `cache[text]` is `parse_e8(text)`.
+
+    Prices and sizes repeat, so a lookup is five times cheaper than a conversion. Bounded: at 65,536 texts it
+    forgets everything and starts again, so memory stays below about 10 MB.
+    """
+
+    def __missing__(self, text: object) -> int:
+        value = parse_e8(text)
+        if len(self) >= _CACHE_LIMIT:
+            self.clear()
+        self[text] = value
+        return value

@@ -1,0 +1,42 @@
+"""What every test may rely on: the real captures, hypothesis settings, and the rule against skipping in CI."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Timing varies too much between machines for a deadline; CI must give the same verdict twice.
+settings.register_profile("hftcap", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("hftcap")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Return the folder of real captures, or skip where there is none."""
+    folder = os.environ.get("HFTCAP_CORPUS", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("HFTCAP_CORPUS does not name the folder of real captures")
+    return Path(folder)
+
+
+def skipped_in(config: pytest.Config) -> list[tuple[str, str]]:
+    """Return the name and reason of each skip; none unless HFTCAP_NO_SKIPS=1, and none in a worker of pytest-xdist."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("HFTCAP_NO_SKIPS") != "1" or reporter is None:
+        return []
+    return [(report.nodeid, report.longrepr[2]) for report in reporter.stats.get("skipped", [])]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session that skipped something, where HFTCAP_NO_SKIPS=1 forbids it."""
+    if session.exitstatus == pytest.ExitCode.OK and skipped_in(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the skips that made the session fail."""
+    if skips := skipped_in(terminalreporter.config):
+        terminalreporter.section("HFTCAP_NO_SKIPS=1: nothing may be skipped", red=True)
+        for name, reason in skips:
+            terminalreporter.line(f"{name}: {reason}")
