@@ -1,0 +1,1 @@
+"""The capture format: segments of blocks of records. Knows bytes and times, never Binance."""

@@ -1,0 +1,213 @@
+"""Sans-I/O decoder of a segment: bytes in, parts out. The single reader of the wire layout.
+
+Feed it bytes in pieces of any size and it returns the parts that became whole: preamble, stored blocks, footer.
+Where bytes are not what the layout demands it looks for the next part that is intact and returns a `Damage` with
+the extent it passed over. It never raises on any input, and never waits for more than a part's own bounds allow.
+"""
+
+from dataclasses import dataclass
+
+from hftcap.capture.format import (
+    BLOCK_HEADER_BYTES,
+    BLOCK_MAGIC,
+    CRC,
+    FOOTER_ENTRY,
+    FOOTER_HEAD,
+    FOOTER_MAGIC,
+    FOOTER_MAX,
+    FRAME,
+    JSON_MAX,
+    PREAMBLE_HEAD,
+    PREAMBLE_MAGIC,
+    SKIPPABLE_MAGIC,
+    TAIL,
+    BlockHeader,
+    Flaw,
+    Footer,
+    Newer,
+    Preamble,
+    unpack_block_header,
+    unpack_footer,
+    unpack_preamble,
+)
+
+_HEAD_BYTES = FRAME.size + len(BLOCK_MAGIC)
+_MAGIC_PREFIX = b"\x89H"
+_PREAMBLE_MAX = PREAMBLE_HEAD.size + JSON_MAX + CRC.size
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A block as it stands on disk, header checked; `body` is columns, notes and payload frame, still compressed."""
+
+    offset: int
+    header: BlockHeader
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a segment that are no part of it: where they begin, how many, what was wrong first.
+
+    `tail` says that the bytes ran out before a next part was found: the segment is cut, or still being written.
+    """
+
+    offset: int
+    length: int
+    what: str
+    tail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """More bytes are wanted before anything can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A part that is complete, and its length on disk."""
+
+    part: Preamble | Newer | StoredBlock | Footer
+    length: int
+
+
+Part = Preamble | Newer | StoredBlock | Footer | Damage
+
+
+class Decoder:
+    """Turn the bytes of one segment into parts.
+
+    `offset` is where in the file the first byte fed stands: 0, or the offset of a block taken from the index.
+    """
+
+    def __init__(self, offset: int = 0) -> None:
+        self._buffer = bytearray()
+        self._at = 0
+        self._base = offset
+        self._flaw: str | None = None  # set while searching for the next intact part
+        self._flaw_offset = 0
+
+    @property
+    def offset(self) -> int:
+        """Offset in the file of the next byte that belongs to no part returned so far."""
+        return self._base + self._at
+
+    def feed(self, data: bytes) -> list[Part]:
+        """Take more bytes; return the parts they complete, in file order."""
+        self._buffer += data
+        parts = self._advance()
+        del self._buffer[: self._at]
+        self._base += self._at
+        self._at = 0
+        return parts
+
+    def finish(self) -> list[Part]:
+        """Say that no more bytes follow; return what is wrong with those left over, if any are."""
+        parts: list[Part] = []
+        while self._at < len(self._buffer):
+            # What waits for bytes that never come is flawed: what stands behind its first byte may be whole.
+            if self._flaw is None:
+                self._begin_search("the bytes end inside a part")
+            self._at += 1
+            parts += self._advance()
+        if self._flaw is not None:
+            length = self._base + len(self._buffer) - self._flaw_offset
+            parts.append(Damage(self._flaw_offset, length, self._flaw, tail=True))
+            self._flaw = None
+        self._base += len(self._buffer)
+        self._buffer.clear()
+        self._at = 0
+        return parts
+
+    def _advance(self) -> list[Part]:
+        parts: list[Part] = []
+        while True:
+            if self._flaw is not None and not self._search():
+                return parts
+            found = self._part_at(self._at)
+            if isinstance(found, _Need):
+                return parts
+            if isinstance(found, Flaw):
+                self._begin_search(found.what)
+                self._at += 1
+                continue
+            if self._flaw is not None:
+                parts.append(Damage(self._flaw_offset, self.offset - self._flaw_offset, self._flaw))
+                self._flaw = None
+            parts.append(found.part)
+            self._at += found.length
+
+    def _begin_search(self, what: str) -> None:
+        if self._flaw is None:
+            self._flaw = what
+            self._flaw_offset = self.offset
+
+    def _search(self) -> bool:
+        """Move to the next place where a part could begin; False where the buffer holds none."""
+        while True:
+            magic = self._buffer.find(_MAGIC_PREFIX, self._at + FRAME.size)
+            if magic < 0:
+                # A magic may be cut by the end of the buffer: keep what could be its beginning.
+                self._at = max(self._at, len(self._buffer) - FRAME.size - len(_MAGIC_PREFIX) + 1)
+                return False
+            self._at = magic - FRAME.size
+            if len(self._buffer) - self._at < _HEAD_BYTES:
+                return False
+            if self._frame_head(self._at)[2] is not None:
+                return True
+            self._at += 1
+
+    def _frame_head(self, at: int) -> tuple[int, int, bytes | None]:
+        """Return frame magic, frame length, and the part's magic where it is one of ours."""
+        frame_magic, length = FRAME.unpack_from(self._buffer, at)
+        magic = bytes(self._buffer[at + FRAME.size : at + _HEAD_BYTES])
+        known = frame_magic == SKIPPABLE_MAGIC and magic in (BLOCK_MAGIC, FOOTER_MAGIC, PREAMBLE_MAGIC)
+        return frame_magic, length, magic if known else None
+
+    def _part_at(self, at: int) -> _Whole | _Need | Flaw:
+        if len(self._buffer) - at < _HEAD_BYTES:
+            return _Need()
+        frame_magic, length, magic = self._frame_head(at)
+        if magic is None:
+            if frame_magic != SKIPPABLE_MAGIC:
+                return Flaw(f"found frame magic {frame_magic:08x}, expected {SKIPPABLE_MAGIC:08x}")
+            found = bytes(self._buffer[at + FRAME.size : at + _HEAD_BYTES])
+            return Flaw(f"found part magic {found.hex()}, expected a block or the footer")
+        if magic == BLOCK_MAGIC:
+            return self._block_at(at, length)
+        head = PREAMBLE_HEAD if magic == PREAMBLE_MAGIC else FOOTER_HEAD
+        if len(self._buffer) < at + FRAME.size + head.size:
+            return _Need()
+        expected = self._length_promised(at + FRAME.size, magic)
+        # Held against each other before any byte is awaited: a flipped length must not swallow the file.
+        if length != expected or length > (_PREAMBLE_MAX if magic == PREAMBLE_MAGIC else FOOTER_MAX):
+            return Flaw(f"frame of {length} bytes, its content promises {expected}")
+        end = at + FRAME.size + length
+        if len(self._buffer) < end:
+            return _Need()
+        content = bytes(self._buffer[at + FRAME.size : end])
+        part = unpack_preamble(content) if magic == PREAMBLE_MAGIC else unpack_footer(content, self._base + at)
+        return part if isinstance(part, Flaw) else _Whole(part, FRAME.size + length)
+
+    def _length_promised(self, content_at: int, magic: bytes) -> int:
+        if magic == PREAMBLE_MAGIC:
+            text: int = PREAMBLE_HEAD.unpack_from(self._buffer, content_at)[3]
+            return PREAMBLE_HEAD.size + text + CRC.size
+        entries: int
+        *_, entries, text = FOOTER_HEAD.unpack_from(self._buffer, content_at)
+        return FOOTER_HEAD.size + FOOTER_ENTRY.size * entries + text + TAIL.size
+
+    def _block_at(self, at: int, length: int) -> _Whole | _Need | Flaw:
+        body_at = at + FRAME.size + BLOCK_HEADER_BYTES
+        if len(self._buffer) < body_at:
+            return _Need()
+        header = unpack_block_header(bytes(self._buffer[at + FRAME.size : body_at]))
+        if isinstance(header, Flaw):
+            return header
+        if length != header.frame_bytes:
+            return Flaw(f"block frame says {length} bytes, its header {header.frame_bytes}")
+        end = at + header.block_bytes
+        if len(self._buffer) < end:
+            return _Need()
+        body = bytes(self._buffer[body_at:end])
+        return _Whole(StoredBlock(self._base + at, header, body), header.block_bytes)
