@@ -1,0 +1,1 @@
+"""The order book of one symbol, and its check against the bookTicker."""
