@@ -1,0 +1,1 @@
+"""Counting latencies and saying what the counts can carry."""

@@ -1,0 +1,139 @@
+"""One pass over a recording that counts everything `stats` reports."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hftcap.capture.format import NONE_NS, Kind
+from hftcap.capture.reader import Recording
+from hftcap.kernel import Columns, SymbolBook
+from hftcap.kernel.columns import NULL, ODDITIES, TYPE_CODE, TYPES, Side
+from hftcap.latency.histogram import Histogram
+from hftcap.pipeline import Batch, Run
+from hftcap.stats.peaks import WindowPeak
+from hftcap.stats.prints import PrintCount
+
+RAW_STREAM = "(raw)"
+"""Records without an envelope are counted under this name."""
+
+_WINDOWS = {"1s": 1_000_000_000, "100ms": 100_000_000, "10ms": 10_000_000}
+_PRINT_TYPES = ("trade", "aggTrade")
+
+
+@dataclass(slots=True)
+class SymbolStats:
+    """What the feed said of one symbol; `book` is None where it had neither quotes nor depth."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    prints: dict[str, PrintCount] = field(default_factory=lambda: {name: PrintCount() for name in _PRINT_TYPES})
+    book: SymbolBook | None = None
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts over a recording. Times are epoch nanoseconds of this host's clock, latencies nanoseconds."""
+
+    records: int = 0
+    by_kind: Counter[str] = field(default_factory=Counter)
+    by_stream: Counter[str] = field(default_factory=Counter)
+    by_type: Counter[str] = field(default_factory=Counter)
+    oddities: Counter[str] = field(default_factory=Counter)
+    first_recv_ns: int | None = None
+    last_recv_ns: int | None = None
+    raw_bytes: int = 0
+    file_bytes: int = 0
+    peaks: dict[str, WindowPeak] = field(
+        default_factory=lambda: {name: WindowPeak(width) for name, width in _WINDOWS.items()}
+    )
+    latency: dict[str, Histogram] = field(default_factory=dict)
+    rx_lag: Histogram = field(default_factory=Histogram)
+    losses: int = 0
+    truncated: bool = False
+    damaged: list[str] = field(default_factory=list)
+    symbols: dict[str, SymbolStats] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is known to be lost: no loss noted, no segment cut, no block damaged."""
+        return not (self.losses or self.truncated or self.damaged)
+
+
+def collect(recording: Recording, progress: Callable[[int], None] | None = None) -> Stats:
+    """Read a recording to its end and count."""
+    run = Run(recording)
+    stats = Stats()
+    for batch in run.batches(progress=progress):
+        add_batch(stats, batch, run)
+    finish(stats, run)
+    return stats
+
+
+def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
+    """Count one batch."""
+    block, columns = batch.chunk.block, batch.columns
+    stats.losses += sum(int(note.get("count", 0)) for note in block.notes if note.get("note") == "loss")
+    if not batch.records:
+        return
+    kind = block.columns.kind[: batch.records]
+    recv_ns = block.recv_ns[: batch.records]
+    stats.records += batch.records
+    stats.raw_bytes += int(block.columns.length[: batch.records].sum())
+    first, last = int(recv_ns.min()), int(recv_ns.max())
+    stats.first_recv_ns = first if stats.first_recv_ns is None else min(stats.first_recv_ns, first)
+    stats.last_recv_ns = last if stats.last_recv_ns is None else max(stats.last_recv_ns, last)
+    _count(stats.by_kind, kind, {each.value: each.name.lower() for each in Kind})
+    _count(stats.by_type, columns.type, dict(enumerate(TYPES)))
+    _count(stats.oddities, columns.oddity, dict(enumerate(ODDITIES)))
+    _count(stats.by_stream, columns.stream, {-1: RAW_STREAM} | dict(enumerate(run.kernel.streams)))
+    from_socket = kind != Kind.REST.value
+    timeline = batch.chunk.timeline_ns[: batch.records][from_socket]
+    for peak in stats.peaks.values():
+        peak.add(timeline)
+    lag = block.columns.rx_lag_ns[: batch.records]
+    stats.rx_lag.add(lag[lag != NONE_NS])
+    _count_latency(stats, columns, recv_ns, from_socket)
+    _count_symbols(stats, columns, from_socket, run.kernel.symbols)
+
+
+def finish(stats: Stats, run: Run) -> None:
+    """Take over what is known only at the end: books, and what the reader found wrong."""
+    stats.oddities.pop("", None)
+    for symbol, book in run.kernel.books.items():
+        stats.symbols.setdefault(symbol, SymbolStats()).book = book
+    stats.file_bytes = run.recording.file_bytes
+    stats.truncated = run.recording.truncated
+    stats.damaged = [f"{found.path.name} at byte {found.offset}: {found.what}" for found in run.recording.findings]
+
+
+def _count(counter: Counter[str], codes: NDArray[np.integer], names: dict[int, str]) -> None:
+    for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
+        counter[names[int(code)]] += int(count)
+
+
+def _count_latency(stats: Stats, columns: Columns, recv_ns: NDArray[np.int64], from_socket: NDArray[np.bool_]) -> None:
+    timed = from_socket & (columns.event_ns != NULL)
+    for code in np.unique(columns.type[timed]):
+        mine = timed & (columns.type == code)
+        histogram = stats.latency.setdefault(TYPES[int(code)], Histogram())
+        histogram.add(recv_ns[mine] - columns.event_ns[mine])
+
+
+def _count_symbols(stats: Stats, columns: Columns, from_socket: NDArray[np.bool_], symbols: list[str]) -> None:
+    named = from_socket & (columns.symbol >= 0)
+    pairs = columns.symbol[named].astype(np.int64) * len(TYPES) + columns.type[named]
+    for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
+        symbol, code = divmod(int(pair), len(TYPES))
+        stats.symbols.setdefault(symbols[symbol], SymbolStats()).messages[TYPES[code]] += int(count)
+    for name in _PRINT_TYPES:
+        prints = named & (columns.type == TYPE_CODE[name])
+        for index in np.unique(columns.symbol[prints]):
+            mine = prints & (columns.symbol == index)
+            stats.symbols[symbols[int(index)]].prints[name].add(
+                columns.final_id[mine],
+                columns.size_e8[mine],
+                columns.side[mine] == Side.SELL.value,
+                columns.market_print[mine] == 1,
+            )
