@@ -14,6 +14,7 @@ HftcapError                  something this package refuses or cannot do; the co
 ├── ImportFailed             another tool's file cannot be imported
 ├── ReportExists             would overwrite a report
 ├── UnknownSymbol            a symbol the capture does not have
+├── NoDepth                  a symbol of which the capture has no depth
 ├── BadInstant               a time on the command line that cannot be read (exit 2)
 └── DecimalError             decimal text that is not a scaled integer
     ├── NotADecimal          not a plain decimal number
@@ -165,6 +166,17 @@ class UnknownSymbol(HftcapError):
     def __str__(self) -> str:
         symbol, known = self.args
         return f"symbol {symbol} is not in this capture, which has {', '.join(known) or 'none'}"
+
+
+class NoDepth(HftcapError):
+    """A symbol that the capture has, but no depth update or snapshot of it."""
+
+    def __init__(self, symbol: str, with_depth: tuple[str, ...]) -> None:
+        super().__init__(symbol, with_depth)
+
+    def __str__(self) -> str:
+        symbol, with_depth = self.args
+        return f"no depth of {symbol} is in this capture, so it has no book; {', '.join(with_depth) or 'no symbol'} has"
 
 
 class BadInstant(HftcapError):

@@ -35,12 +35,23 @@ class Run:
     def batches(self, until_ns: int | None = None, progress: Callable[[int], None] | None = None) -> Iterator[Batch]:
         """Yield every block's batch, up to the last record whose timeline is at or before `until_ns`.
 
-        `progress` is called with the bytes of payload of each block taken.
+        `progress` is called with the stored bytes of each block taken.
         """
         for chunk in self.recording.chunks():
             records = chunk.block.records if until_ns is None else chunk.upto(until_ns)
             yield Batch(chunk, self.kernel.run(chunk.block, records), records)
             if progress is not None:
-                progress(chunk.block.header.payloads_raw)
+                progress(chunk.block.header.block_bytes)
             if records < chunk.block.records:
                 return
+
+
+def span(recording: Recording) -> tuple[int | None, int | None]:
+    """Return the timeline's first and last instant, None where the recording is empty; reads it to its end."""
+    first: int | None = None
+    last: int | None = None
+    for chunk in recording.chunks():
+        if len(chunk.timeline_ns):
+            first = int(chunk.timeline_ns[0]) if first is None else first
+            last = int(chunk.timeline_ns[-1])
+    return first, last

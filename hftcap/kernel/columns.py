@@ -63,8 +63,8 @@ class Columns:
     update id; `first_id` and `prev_id` of an aggregate its first and last trade. `levels` counts price levels in
     the message, `removals` those of size 0. `verdict` is what a diff or snapshot was to the book, `state` the
     book's state after it, and `bid_*`, `ask_*` the touch of the symbol's own book after the record, `NULL` where a
-    side is empty or the symbol has no book. `checked` is 1 where book and bookTicker were
-    compared, 2 where they agreed. `market_print` is 1 for a print of the market (not liquidation or insurance).
+    side is empty or the symbol has no book. `book_id` is the update id the book came to stand at, `NULL` where the
+    record did not change it. `market_print` is 1 for a print of the market (not liquidation or insurance).
     """
 
     type: NDArray[np.uint8]
@@ -88,7 +88,7 @@ class Columns:
     bid_sz_e8: NDArray[np.int64]
     ask_px_e8: NDArray[np.int64]
     ask_sz_e8: NDArray[np.int64]
-    checked: NDArray[np.uint8]
+    book_id: NDArray[np.int64]
     market_print: NDArray[np.uint8]
     oddity: NDArray[np.uint8]
 
@@ -121,7 +121,7 @@ def empty_columns(records: int) -> Columns:
         bid_sz_e8=null64.copy(),
         ask_px_e8=null64.copy(),
         ask_sz_e8=null64.copy(),
-        checked=np.zeros(records, dtype=np.uint8),
+        book_id=null64.copy(),
         market_print=np.zeros(records, dtype=np.uint8),
         oddity=np.zeros(records, dtype=np.uint8),
     )

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from hftcap.binance.depth_sync import BookState
+from hftcap.binance.depth_sync import BookState, Outcome
 from hftcap.binance.endpoints import Market
 from hftcap.binance.messages import (
     AggTrade,
@@ -78,7 +78,7 @@ _DEPTH_FIELDS = (
     "levels",
     "removals",
     "verdict",
-    "checked",
+    "book_id",
     "oddity",
 )
 _OTHER_FIELDS = ("type", "symbol", "stream", "event_ns", "trade_ns", "final_id", "levels", "oddity")
@@ -156,7 +156,7 @@ class ReferenceKernel:
     def _diff(self, record: int, diff: DepthDiff, rows: "_Rows", touches: list[tuple[int, ...]]) -> None:
         symbol = self._symbol(diff.symbol)
         book = self._book(diff.symbol)
-        verdict, removals, checked = book.diff(diff)
+        outcome, removals = book.diff(diff)
         touches.append((record, symbol, *self._touched(symbol, book)))
         rows.depth.append(
             (
@@ -171,18 +171,19 @@ class ReferenceKernel:
                 NULL if diff.prev_final_update_id is None else diff.prev_final_update_id,
                 diff.levels,
                 removals,
-                VERDICT_CODE[verdict],
-                checked,
+                VERDICT_CODE[outcome.verdict],
+                _book_id(outcome),
                 0 if diff.oddity is None else ODDITY_CODE[diff.oddity],
             )
         )
 
     def _snapshot(self, record: int, snapshot: RestDepth, rows: "_Rows", touches: list[tuple[int, ...]]) -> None:
         symbol = self._symbol(snapshot.symbol)
-        verdict = 0
+        verdict, book_id = 0, NULL
         if snapshot.symbol is not None:
             book = self._book(snapshot.symbol)
-            verdict = VERDICT_CODE[book.snapshot(snapshot)]
+            outcome = book.snapshot(snapshot)
+            verdict, book_id = VERDICT_CODE[outcome.verdict], _book_id(outcome)
             touches.append((record, symbol, *self._touched(symbol, book)))
         rows.depth.append(
             (
@@ -198,7 +199,7 @@ class ReferenceKernel:
                 len(snapshot.bids) + len(snapshot.asks),
                 0,
                 verdict,
-                0,
+                book_id,
                 0 if snapshot.oddity is None else ODDITY_CODE[snapshot.oddity],
             )
         )
@@ -257,9 +258,12 @@ class ReferenceKernel:
         assert symbol is not None  # noqa: S101  the parser gives quotes and updates a symbol
         book = self.books.get(symbol)
         if book is None:
-            book = SymbolBook(futures=self._futures, expects_snapshot=self._expects_snapshots)
-            self.books[symbol] = book
+            book = self.books[symbol] = self.new_book()
         return book
+
+    def new_book(self) -> SymbolBook:
+        """Return the book of a symbol of which nothing has been seen."""
+        return SymbolBook(futures=self._futures, expects_snapshot=self._expects_snapshots)
 
     def _symbol(self, name: str | None) -> int:
         index = self._symbol_index.get(name)
@@ -276,6 +280,10 @@ class ReferenceKernel:
             index = self._stream_index[name] = len(self.streams)
             self.streams.append(name)
         return index
+
+
+def _book_id(outcome: Outcome) -> int:
+    return outcome.changes[-1].final_update_id if outcome.changes else NULL
 
 
 class _Rows:

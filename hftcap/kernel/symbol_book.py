@@ -1,11 +1,9 @@
 """One symbol's book as the feed goes by: joining, levels, the bookTicker check, and the counts of all three."""
 
-from hftcap.binance.depth_sync import BookState, Change, DepthSync, Verdict
+from hftcap.binance.depth_sync import BookState, Change, DepthSync, Outcome
 from hftcap.binance.messages import BookTicker, DepthDiff, RestDepth
 from hftcap.book.check import TouchCheck
 from hftcap.book.levels import Levels
-
-NOT_CHECKED, CHECKED, AGREED = 0, 1, 2
 
 
 class SymbolBook:
@@ -45,8 +43,8 @@ class SymbolBook:
         """Whether any update or snapshot of this symbol has been seen."""
         return self.updates > 0 or self.snapshots > 0
 
-    def diff(self, diff: DepthDiff) -> tuple[Verdict, int, int]:
-        """Take an update; return its verdict, how many of its levels are removals, and the check's result."""
+    def diff(self, diff: DepthDiff) -> tuple[Outcome, int]:
+        """Take an update; return its outcome, and how many of its levels are removals."""
         removals = sum([not size for _, size in diff.bids]) + sum([not size for _, size in diff.asks])
         self.updates += 1
         self.levels += diff.levels
@@ -54,33 +52,33 @@ class SymbolBook:
         if self.first_update_id is None:
             self.first_update_id = diff.first_update_id
         outcome = self.sync.update(diff)
-        checked = NOT_CHECKED
         for change in outcome.changes:
-            checked = self._apply(change)
-        return outcome.verdict, removals, checked
+            self._apply(change)
+        return outcome, removals
 
-    def snapshot(self, snapshot: RestDepth) -> Verdict:
+    def snapshot(self, snapshot: RestDepth) -> Outcome:
         """Take a REST snapshot; return what it was to the book."""
         self.snapshots += 1
         outcome = self.sync.snapshot(snapshot)
         for change in outcome.changes:
             self._apply(change)
-        return outcome.verdict
+        return outcome
 
     def quote(self, quote: BookTicker) -> None:
         """Take a bookTicker, to be held against the book once that reaches its update id."""
         self.check.quoted(quote.update_id, (quote.bid_px_e8, quote.bid_sz_e8, quote.ask_px_e8, quote.ask_sz_e8))
 
-    def _apply(self, change: Change) -> int:
+    def finish(self) -> None:
+        """Say that the feed is over: settle comparisons that waited for a later quote."""
+        self.check.finish()
+
+    def _apply(self, change: Change) -> None:
         self.book_update_id = change.final_update_id
         if change.reset:
             self.book = Levels(change.bids, change.asks)
-            return NOT_CHECKED
+            return
         self.book.apply(change.bids, change.asks)
         touch = self.book.touch()
         self.crossed += touch[0] >= touch[2]
-        trusted = self.sync.state is BookState.SYNCED
-        agree = self.check.advanced(change.final_update_id, touch if trusted else None)
-        if agree is None:
-            return NOT_CHECKED
-        return AGREED if agree else CHECKED
+        if self.sync.state is BookState.SYNCED:
+            self.check.advanced(change.final_update_id, touch)

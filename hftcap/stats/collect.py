@@ -102,6 +102,7 @@ def finish(stats: Stats, run: Run) -> None:
     """Take over what is known only at the end: books, and what the reader found wrong."""
     stats.oddities.pop("", None)
     for symbol, book in run.kernel.books.items():
+        book.finish()
         stats.symbols.setdefault(symbol, SymbolStats()).book = book
     stats.file_bytes = run.recording.file_bytes
     stats.truncated = run.recording.truncated

@@ -1,0 +1,5 @@
+"""Run the command line: `python -m hftcap`."""
+
+from hftcap.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""How verbs talk: results on stdout, everything else on stderr, progress only to a terminal."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+
+def say(text: str) -> None:
+    """Print a line for people on stderr."""
+    typer.echo(text, err=True)
+
+
+def show(text: str) -> None:
+    """Print a line of the result on stdout."""
+    typer.echo(text)
+
+
+def show_json(value: Any) -> None:  # Any: JSON
+    """Print one JSON object on stdout, indented for a terminal and on one line for a pipe."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def show_table(title: str, columns: list[str], rows: list[list[str]], *, words: int = 1) -> None:
+    """Print a table on stdout; the first `words` columns are text, the rest are figures and right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position < words else "right", style=None, header_style="dim")
+    for row in rows:
+        table.add_row(*row)
+    # A pipe gets the whole width a row needs: cut columns are no use to grep.
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr while the block runs; yields what is to be called with each advance, in bytes."""
+    if not sys.stderr.isatty():
+        yield lambda _amount: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda amount: bar.advance(task, amount)

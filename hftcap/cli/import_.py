@@ -1,0 +1,67 @@
+"""`hftcap import`: another tool's capture into ours."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hftcap.binance.endpoints import Market
+from hftcap.cli.console import progress, say, show_json
+from hftcap.cli.options import AsJson
+from hftcap.clock import SystemClock
+
+_EPILOG = """[bold]Examples[/bold]
+
+  hftcap import --from hftbacktest btcusdt_20240808.gz btcusdt_20240809.gz -o btc
+
+  hftcap import --from cryptofeed BINANCE.0 BINANCE.http.0.0 BINANCE.ws.1.0 -o run
+
+  hftcap cat btc | hftcap import --from jsonl /dev/stdin -o copy"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("import", epilog=_EPILOG)(import_)
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The other tool's files, in order.")],
+    source: Annotated[str, typer.Option("--from", metavar="FORMAT", help="hftbacktest, cryptofeed or jsonl.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Capture folder to make.")],
+    market: Annotated[Market | None, typer.Option(help="Needed only where the data does not tell.")] = None,
+    level: Annotated[int, typer.Option(min=1, max=19, help="zstd level.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Import another tool's capture, payload bytes exactly as they are.
+
+    Several hftbacktest files become a segment each of one recording; cryptofeed files of one run are merged by stamp.
+    What the source did not record (monotonic time, kernel stamps) stays empty.
+    """
+    from hftcap.interop.importer import SourceFormat, import_capture
+
+    try:
+        source_format = SourceFormat(source)
+    except ValueError:
+        known = ", ".join(SourceFormat)
+        raise typer.BadParameter(f"{source!r} is not one of {known}", param_hint="--from") from None
+    total = sum(path.stat().st_size for path in files if path.is_file())
+    with progress("importing", total) as advance:
+        summary = import_capture(
+            source_format, files, out, market=market, level=level, created_ns=SystemClock().wall_ns(), progress=advance
+        )
+    if as_json:
+        show_json(
+            {
+                "records": summary.records,
+                "by_kind": summary.by_kind,
+                "market": str(summary.market),
+                "losses": summary.losses,
+                "segments": [str(path) for path in summary.segments],
+            }
+        )
+    for note in summary.notes:
+        say(f"hftcap: {note}")
+    say(f"{summary.records:,} records of {summary.market} imported into {out} ({len(summary.segments)} segments)")
+    if summary.losses:
+        say(f"hftcap: {summary.losses} source lines could not be read; each is noted in the capture")
+        raise typer.Exit(3)
