@@ -1,7 +1,12 @@
 """What every test may rely on: the real captures, hypothesis settings, and the rule against skipping in CI."""
 
+import json
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +23,37 @@ def corpus() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("HFTCAP_CORPUS does not name the folder of real captures")
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command printed and how it ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def hftcap(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Return a function that runs a command line through `main`, as the installed command would."""
+    from hftcap.cli import main
+
+    def run(*words: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["hftcap", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        out, err = capfdbinary.readouterr()
+        return Ran(code, out, err.decode())
+
+    return run
 
 
 def skipped_in(config: pytest.Config) -> list[tuple[str, str]]:
