@@ -22,13 +22,12 @@ MAY_IMPORT = {
     "book": {"errors", "fixed"},
     "latency": {"errors"},
     "kernel": {"errors", "fixed", "capture", "binance", "book"},
-    "report": {"errors", "capture", "kernel", "latency"},
+    "report": {"errors", "fixed", "capture", "kernel", "latency"},
     "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
     "verify": {"errors", "capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
     "market": {"errors", "fixed", "clock", "capture", "binance", "book"},
-    "replay": {"errors", "fixed", "clock", "capture", "binance", "book", "kernel", "latency", "pipeline"},
 }
 # The public names may come from any part but the command line; `python -m hftcap` is the command line.
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
