@@ -16,7 +16,7 @@ _EPILOG = """[bold]Examples[/bold]
 
   hftcap import --from cryptofeed BINANCE.0 BINANCE.http.0.0 BINANCE.ws.1.0 -o run
 
-  hftcap cat btc | hftcap import --from jsonl /dev/stdin -o copy"""
+  hftcap cat btc > btc.jsonl; hftcap import --from jsonl btc.jsonl -o copy"""
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +53,7 @@ def import_(
         show_json(
             {
                 "records": summary.records,
-                "by_kind": summary.by_kind,
+                "by_kind": {kind.name.lower(): count for kind, count in summary.by_kind.items()},
                 "market": str(summary.market),
                 "losses": summary.losses,
                 "segments": [str(path) for path in summary.segments],
@@ -63,5 +63,5 @@ def import_(
         say(f"hftcap: {note}")
     say(f"{summary.records:,} records of {summary.market} imported into {out} ({len(summary.segments)} segments)")
     if summary.losses:
-        say(f"hftcap: {summary.losses} source lines could not be read; each is noted in the capture")
+        say(f"hftcap: {summary.losses:,} lost at least; where and why is noted in the capture (hftcap cat --notes)")
         raise typer.Exit(3)
