@@ -20,7 +20,8 @@ A snapshot with id L joins where it is not older than the buffer of updates kept
 the book to the snapshot and applies the buffered updates behind it: on spot those with `u > L`, the first of which
 must have `U <= L + 1`; on futures those with `u >= L`, the first of which must have `U <= L` or `pu <= L`. A snapshot
 ahead of the whole buffer joins at once, and the next update is held to the same rule. L = -1 is the snapshot of a
-symbol without history: any first update follows it. A later snapshot while SYNCED changes nothing.
+symbol without history: the feed's first update follows it, none once updates are missing. A later snapshot while
+SYNCED changes nothing.
 
 Source: binance-spot-api-docs a5e0bc3, web-socket-streams.md, "How to manage a local order book correctly", with the
 edges of protocol notes 6.1 to 6.3; tardis-node for `pu == L`.
@@ -86,7 +87,17 @@ class DepthSync:
     snapshot as old as those no longer joins.
     """
 
-    __slots__ = ("_buffer", "_buffered_levels", "_snapshot_id", "feed_id", "futures", "gaps", "stale", "state")
+    __slots__ = (
+        "_buffer",
+        "_buffered_levels",
+        "_missed",
+        "_snapshot_id",
+        "feed_id",
+        "futures",
+        "gaps",
+        "stale",
+        "state",
+    )
 
     def __init__(self, *, futures: bool, expects_snapshot: bool) -> None:
         self.futures = futures
@@ -96,6 +107,7 @@ class DepthSync:
         self.stale = 0
         self._buffer: deque[DepthDiff] = deque()
         self._buffered_levels = 0
+        self._missed = False  # set once an update was lost, or has left the buffer without having been joined
         self._snapshot_id: int | None = None  # set until the first update behind a snapshot has been accepted
 
     def update(self, diff: DepthDiff) -> Outcome:
@@ -109,6 +121,7 @@ class DepthSync:
         self.feed_id = final
         if not follows:
             self.gaps += 1
+            self._missed = True
             self._forget()
         verdict = Verdict.FOLLOWS if follows else Verdict.GAP
         if self.state is BookState.SYNCED:
@@ -164,7 +177,7 @@ class DepthSync:
     def _anchors(self, diff: DepthDiff, snapshot_id: int) -> bool:
         """Say whether an update that is not behind a snapshot may be the first one applied to it."""
         if snapshot_id == -1:
-            return True
+            return not self._missed
         if not self.futures:
             return diff.first_update_id <= snapshot_id + 1
         previous = diff.prev_final_update_id
@@ -175,6 +188,7 @@ class DepthSync:
         self._buffered_levels += diff.levels
         while len(self._buffer) > EVENTS_KEPT or (self._buffered_levels > LEVELS_KEPT and len(self._buffer) > 1):
             self._buffered_levels -= self._buffer.popleft().levels
+            self._missed = True
 
     def _forget(self) -> None:
         self._buffer.clear()

@@ -3,6 +3,7 @@
 JSON's types are held to exactly: `true` is no number, `1.0` no whole number, a number no string.
 """
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ Fields = dict[str, Any]  # Any: decoded JSON
 _MS_MAX = INT64_MAX // 1_000_000
 _US_MIN = 10**14
 _US_MAX = INT64_MAX // 1_000
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
 
 
 class Malformed(Exception):
@@ -56,9 +58,9 @@ def whole(value: Any, lowest: int = 0) -> int:  # Any: decoded JSON
 def reply_id(data: Fields) -> int | str | None:
     """Return the id that an answer echoes."""
     value = data.get("id")
-    if value is None or type(value) is int or type(value) is str:
+    if value is None or type(value) is str or (type(value) is int and -INT64_MAX - 1 <= value <= INT64_MAX):
         return value
-    raise Malformed(f"found id {str(value)[:40]}, expected a number, a string or null")
+    raise Malformed(f"found id {str(value)[:40]}, expected a 64-bit number, a string or null")
 
 
 def text(value: Any) -> str:  # Any: decoded JSON
@@ -81,8 +83,7 @@ def taker_side(data: Fields) -> str:
 
 
 def decimal(value: Any) -> Decimal:  # Any: decoded JSON
-    """Return decimal text as a finite `Decimal`."""
-    number = Decimal(text(value))
-    if not number.is_finite():
-        raise Malformed(f"found {value[:40]}, expected a number")
-    return number
+    """Return decimal text, a sign allowed, as a `Decimal`."""
+    if _DECIMAL.fullmatch(text(value)) is None:
+        raise Malformed(f"found {value[:40]}, expected a decimal number")
+    return Decimal(value)

@@ -90,7 +90,17 @@ class Parser:
         `stream` the name of the only stream of a raw connection, used where the payload has no envelope.
         """
         try:
-            return self._parse(payload, rest, symbol, stream)
+            value = _decode(payload)
+            if rest:
+                message = self._rest(value, symbol)
+            else:
+                if type(value) is dict and "stream" in value and "data" in value:
+                    # Rebound here, so that an oddity, too, has the name in its envelope.
+                    stream, value = text(value["stream"]), value["data"]
+                message = self._message(value, stream, symbol, rest)
+            if _CAPPED_TEXT in payload or b"\\u" in payload:
+                return _mark_capped(message)
+            return message
         except Unrepresentable as error:
             return Oddity(oddity=OddityKind.UNREPRESENTABLE, detail=str(error), stream=stream, symbol=symbol)
         except KeyError as error:
@@ -103,24 +113,13 @@ class Parser:
             detail = f"a field has the wrong type: {error}"
         return Oddity(oddity=OddityKind.MALFORMED, detail=detail, stream=stream, symbol=symbol)
 
-    def _parse(self, payload: bytes, rest: bool | None, symbol: str | None, stream: str | None) -> Message:
-        value = _decode(payload)
-        if rest:
-            return self._rest(value, symbol)
-        data = value
-        if type(value) is dict and "stream" in value and "data" in value:
-            stream, data = value["stream"], value["data"]
-            if type(stream) is not str:
-                raise Malformed(f"stream is {stream!r}, expected a name")
+    def _message(self, data: Any, stream: str | None, symbol: str | None, rest: bool | None) -> Message:
+        """Type what an envelope holds, or a bare payload. `data` is decoded JSON."""
         if type(data) is dict:
-            message = self._event(data, stream, symbol, rest)
-        elif type(data) is list and data:
-            message = self._array(data, stream)
-        else:
-            return unknown(f"found {str(data)[:40]!r}, expected an event", stream)
-        if _CAPPED_TEXT in payload or b"\\u" in payload:
-            return _mark_capped(message)
-        return message
+            return self._event(data, stream, symbol, rest)
+        if type(data) is list and data:
+            return self._array(data, stream)
+        return unknown(f"found {str(data)[:40]!r}, expected an event", stream)
 
     def _event(self, data: Fields, stream: str | None, symbol: str | None, rest: bool | None) -> Message:
         event = data.get("e")
@@ -133,7 +132,11 @@ class Parser:
             if event in TICKER_EVENTS:
                 return self._ticker(data, stream)
             if event in OTHER_EVENTS:
-                return OtherEvent(kind=event, stream=stream, symbol=symbol_if_any(data), event_ns=event_ns_if_any(data))
+                order = data.get("o")  # a liquidation names its symbol inside the order
+                named = order if event == "forceOrder" and type(order) is dict else data
+                return OtherEvent(
+                    kind=event, stream=stream, symbol=symbol_if_any(named), event_ns=event_ns_if_any(data)
+                )
             return unknown(f"event {event[:40]!r} is not known", stream, symbol_if_any(data), event_ns_if_any(data))
         if "lastUpdateId" in data:
             if stream is not None or rest is False:

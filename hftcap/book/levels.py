@@ -73,6 +73,10 @@ class Levels:
         """Return the best `count` asks, or all, lowest price first."""
         return sorted(self._asks.items())[:count]
 
+    def beyond(self, lowest_bid: int, highest_ask: int) -> int:
+        """Count levels outside two prices, such as the borders of a snapshot that had only the best so many."""
+        return sum(price < lowest_bid for price in self._bids) + sum(price > highest_ask for price in self._asks)
+
     @property
     def n_bids(self) -> int:
         """Number of bid levels."""

@@ -4,18 +4,21 @@ from hftcap.binance.depth_sync import BookState, Change, DepthSync, Outcome
 from hftcap.binance.messages import BookTicker, DepthDiff, RestDepth
 from hftcap.book.check import TouchCheck
 from hftcap.book.levels import Levels
+from hftcap.fixed import INT64_MAX
 
 
 class SymbolBook:
     """The state of one symbol. Counts: `updates` and `levels` are of all updates, stale ones included.
 
     `first_update_id` and `final_update_id` are the feed's; `book_update_id` is the id the book stands at.
-    `crossed` counts states after an update in which the best bid was at or above the best ask.
+    `borders` are the lowest bid and highest ask of the snapshot the book was joined with. `crossed` counts states
+    after an update in which the best bid was at or above the best ask.
     """
 
     __slots__ = (
         "book",
         "book_update_id",
+        "borders",
         "check",
         "crossed",
         "first_update_id",
@@ -37,6 +40,12 @@ class SymbolBook:
         self.crossed = 0
         self.first_update_id: int | None = None
         self.book_update_id: int | None = None
+        self.borders: tuple[int, int] | None = None
+
+    @property
+    def beyond_snapshot(self) -> int:
+        """Number of levels outside the snapshot's borders: real, but others may exist there that never changed."""
+        return 0 if self.borders is None else self.book.beyond(*self.borders)
 
     @property
     def has_depth(self) -> bool:
@@ -76,6 +85,9 @@ class SymbolBook:
         self.book_update_id = change.final_update_id
         if change.reset:
             self.book = Levels(change.bids, change.asks)
+            lowest = min((price for price, _ in change.bids), default=0)
+            highest = max((price for price, _ in change.asks), default=INT64_MAX)
+            self.borders = lowest, highest
             return
         self.book.apply(change.bids, change.asks)
         touch = self.book.touch()

@@ -99,6 +99,7 @@ def depth_json(book: SymbolBook | None) -> Json:
         "snapshots": book.snapshots,
         "synced": book.sync.state is BookState.SYNCED,
         "state": str(book.sync.state) if book.has_depth else None,
+        "beyond_snapshot": book.beyond_snapshot,
         "crossed": book.crossed,
         "bookticker_checked": book.check.checked,
         "bookticker_equal": book.check.equal,
