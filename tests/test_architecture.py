@@ -32,10 +32,10 @@ MAY_IMPORT = {
 # The public names may come from any part but the command line; `python -m hftcap` is the command line.
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
 THIRD_PARTY_HOME = {
-    "zstandard": {"capture", "interop"},
+    "zstandard": {"capture", "checkpoints", "interop"},
     "numpy": {"capture", "kernel", "latency", "pipeline", "stats", "report"},
     "pyarrow": {"kernel", "report", "interop"},
-    "msgspec": {"binance", "interop", "capture"},
+    "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints"},
     "rich": {"cli"},
     "typer": {"cli"},
 }

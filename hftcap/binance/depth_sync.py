@@ -31,6 +31,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Self
 
 from hftcap.binance.messages import DepthDiff, Level, RestDepth
 
@@ -163,6 +164,28 @@ class DepthSync:
         changes = [Change(snapshot.bids, snapshot.asks, at, reset=True)]
         changes += (Change(diff.bids, diff.asks, diff.final_update_id) for diff in following)
         return Outcome(Verdict.JOINS, tuple(changes))
+
+    def dump(self) -> tuple[int | None, int | None, bool, list[DepthDiff]]:
+        """Return the last id of the feed, the snapshot id yet to be followed, whether any was missed, the buffer."""
+        return self.feed_id, self._snapshot_id, self._missed, list(self._buffer)
+
+    @classmethod
+    def load(
+        cls,
+        futures: bool,
+        state: BookState,
+        feed_id: int | None,
+        snapshot_id: int | None,
+        missed: bool,
+        buffer: list[DepthDiff],
+    ) -> Self:
+        """Return a machine that goes on from what `dump` returned, its counts at 0."""
+        sync = cls(futures=futures, expects_snapshot=False)
+        sync.state, sync.feed_id, sync._snapshot_id = state, feed_id, snapshot_id
+        for diff in buffer:
+            sync._keep(diff)
+        sync._missed = missed
+        return sync
 
     def _follows(self, diff: DepthDiff, feed_id: int) -> bool:
         """Say whether an update continues a feed whose last id is `feed_id`."""

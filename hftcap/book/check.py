@@ -10,6 +10,7 @@ Source: protocol notes, section 6.6 (spot 159/159, USD-M 744/744, COIN-M 1,785/1
 """
 
 from collections import deque
+from typing import Self
 
 Touch = tuple[int, int, int, int]
 """Best bid price and size, best ask price and size, scaled by 1e8."""
@@ -55,6 +56,21 @@ class TouchCheck:
         if len(self._touches) >= WAITING_MAX:
             self._touches.popleft()
         self._touches.append((update_id, touch))
+
+    def dump(self) -> tuple[Touch | None, int, list[tuple[int, Touch]], list[tuple[int, Touch]]]:
+        """Return what is under way: the latest quote, the newest id, quotes and touches that wait."""
+        return self._latest, self._newest_id, list(self._quotes), list(self._touches)
+
+    @classmethod
+    def load(
+        cls, latest: Touch | None, newest_id: int, quotes: list[tuple[int, Touch]], touches: list[tuple[int, Touch]]
+    ) -> Self:
+        """Return a check that goes on from what `dump` returned, its counts at 0."""
+        check = cls()
+        check._latest, check._newest_id = latest, newest_id
+        check._quotes.extend(quotes)
+        check._touches.extend(touches)
+        return check
 
     def finish(self) -> None:
         """Say that no more quotes follow: compare what waited for one with the latest there is."""

@@ -6,7 +6,10 @@ is next asked for, which costs a pass over that side.
 """
 
 import hashlib
+import sys
+from array import array
 from collections.abc import Iterable
+from typing import Self
 
 Level = tuple[int, int]
 
@@ -59,6 +62,18 @@ class Levels:
             ask = self._best_ask = min(self._asks, default=NO_ASK)
         return bid, self._bids.get(bid, 0), ask, self._asks.get(ask, 0)
 
+    def dump(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """Return bid prices and sizes, ask prices and sizes, best first, each packed as little-endian int64."""
+        bids, asks = self.bids(), self.asks()
+        parts = ([p for p, _ in bids], [s for _, s in bids], [p for p, _ in asks], [s for _, s in asks])
+        return tuple(_packed(part) for part in parts)  # type: ignore[return-value]  # four of them
+
+    @classmethod
+    def load(cls, parts: tuple[bytes, bytes, bytes, bytes]) -> Self:
+        """Return the book that `dump` packed."""
+        bid_prices, bid_sizes, ask_prices, ask_sizes = (_unpacked(part) for part in parts)
+        return cls(zip(bid_prices, bid_sizes, strict=True), zip(ask_prices, ask_sizes, strict=True))
+
     @property
     def crossed(self) -> bool:
         """Whether the best bid is at or above the best ask."""
@@ -97,3 +112,17 @@ class Levels:
         digest.update("".join(f"b {price} {size}\n" for price, size in self.bids()).encode())
         digest.update("".join(f"a {price} {size}\n" for price, size in self.asks()).encode())
         return digest.hexdigest()
+
+
+def _packed(values: list[int]) -> bytes:
+    packed = array("q", values)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _unpacked(data: bytes) -> "array[int]":
+    values = array("q", data)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values

@@ -5,16 +5,18 @@ Where bytes are not what the layout demands it looks for the next part that is i
 the extent it passed over. It never raises on any input, and never waits for more than a part's own bounds allow.
 """
 
+import zlib
 from dataclasses import dataclass
 
 from hftcap.capture.format import (
     BLOCK_HEADER_BYTES,
+    BLOCK_LEAST,
     BLOCK_MAGIC,
     CRC,
+    ENTRIES_MAX,
     FOOTER_ENTRY,
     FOOTER_HEAD,
     FOOTER_MAGIC,
-    FOOTER_MAX,
     FRAME,
     JSON_MAX,
     PREAMBLE_HEAD,
@@ -33,7 +35,6 @@ from hftcap.capture.format import (
 
 _HEAD_BYTES = FRAME.size + len(BLOCK_MAGIC)
 _MAGIC_PREFIX = b"\x89H"
-_PREAMBLE_MAX = PREAMBLE_HEAD.size + JSON_MAX + CRC.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ class Decoder:
         self._base = offset
         self._flaw: str | None = None  # set while searching for the next intact part
         self._flaw_offset = 0
+
+    @property
+    def flaw(self) -> str | None:
+        """What is wrong with the bytes that are being passed over; None while all is in order."""
+        return self._flaw
 
     @property
     def offset(self) -> int:
@@ -178,30 +184,43 @@ class Decoder:
         head = PREAMBLE_HEAD if magic == PREAMBLE_MAGIC else FOOTER_HEAD
         if len(self._buffer) < at + FRAME.size + head.size:
             return _Need()
-        expected = self._length_promised(at + FRAME.size, magic)
-        # Held against each other before any byte is awaited: a flipped length must not swallow the file.
-        if length != expected or length > (_PREAMBLE_MAX if magic == PREAMBLE_MAGIC else FOOTER_MAX):
-            return Flaw(f"frame of {length} bytes, its content promises {expected}")
+        # Held against each other and the limits before any byte is awaited: a wrong length must not swallow the file.
+        promised = self._preamble_bytes(at) if magic == PREAMBLE_MAGIC else self._footer_bytes(at)
+        if isinstance(promised, Flaw):
+            return promised
+        if length != promised:
+            return Flaw(f"frame of {length} bytes, its content promises {promised}")
         end = at + FRAME.size + length
         if len(self._buffer) < end:
             return _Need()
-        content = bytes(self._buffer[at + FRAME.size : end])
+        content = self._copy(at + FRAME.size, end)
         part = unpack_preamble(content) if magic == PREAMBLE_MAGIC else unpack_footer(content, self._base + at)
         return part if isinstance(part, Flaw) else _Whole(part, FRAME.size + length)
 
-    def _length_promised(self, content_at: int, magic: bytes) -> int:
-        if magic == PREAMBLE_MAGIC:
-            text: int = PREAMBLE_HEAD.unpack_from(self._buffer, content_at)[3]
-            return PREAMBLE_HEAD.size + text + CRC.size
+    def _preamble_bytes(self, at: int) -> int | Flaw:
+        text: int = PREAMBLE_HEAD.unpack_from(self._buffer, at + FRAME.size)[3]
+        if text > JSON_MAX:
+            return Flaw(f"preamble promises {text} bytes of JSON, at most {JSON_MAX} are allowed")
+        return PREAMBLE_HEAD.size + text + CRC.size
+
+    def _footer_bytes(self, at: int) -> int | Flaw:
         entries: int
-        *_, entries, text = FOOTER_HEAD.unpack_from(self._buffer, content_at)
+        text: int
+        *_, entries, text = FOOTER_HEAD.unpack_from(self._buffer, at + FRAME.size)
+        before = (self._base + at) // BLOCK_LEAST
+        if entries > min(before, ENTRIES_MAX) or text > JSON_MAX:
+            return Flaw(f"footer promises {entries} entries and {text} bytes of JSON after at most {before} blocks")
         return FOOTER_HEAD.size + FOOTER_ENTRY.size * entries + text + TAIL.size
+
+    def _copy(self, begin: int, end: int) -> bytes:
+        with memoryview(self._buffer) as view:  # released at once: a bytearray that is looked into cannot be cut
+            return bytes(view[begin:end])
 
     def _block_at(self, at: int, length: int) -> _Whole | _Need | Flaw:
         body_at = at + FRAME.size + BLOCK_HEADER_BYTES
         if len(self._buffer) < body_at:
             return _Need()
-        header = unpack_block_header(bytes(self._buffer[at + FRAME.size : body_at]))
+        header = unpack_block_header(self._copy(at + FRAME.size, body_at))
         if isinstance(header, Flaw):
             return header
         if length != header.frame_bytes:
@@ -209,5 +228,20 @@ class Decoder:
         end = at + header.block_bytes
         if len(self._buffer) < end:
             return _Need()
-        body = bytes(self._buffer[body_at:end])
+        body = self._copy(body_at, end)
+        if not _ends_in_place(header, body):
+            # Either its end is damaged, and the next part follows; or bytes are missing or too many, and the next
+            # part begins elsewhere, perhaps inside what would be taken for this block.
+            follows = bytes(self._buffer[end : end + CRC.size])
+            if len(follows) < CRC.size:
+                return _Need()
+            if follows != CRC.pack(SKIPPABLE_MAGIC):
+                return Flaw(f"block {header.sequence} does not end where its header says")
         return _Whole(StoredBlock(self._base + at, header, body), header.block_bytes)
+
+
+def _ends_in_place(header: BlockHeader, body: bytes) -> bool:
+    """Say whether the last bytes of a block are those its header was written for, without opening it."""
+    if header.payloads_stored:
+        return body.endswith(CRC.pack(header.payload_check))
+    return zlib.crc32(body) == header.crc_columns_notes

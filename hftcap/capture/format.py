@@ -19,9 +19,12 @@ back as a `Flaw`, a value, because damage is a normal input of a reader.
 import json
 import struct
 import zlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, cast
+
+from hftcap.errors import OverLimit
 
 FORMAT_VERSION = 1
 SKIPPABLE_MAGIC = 0x184D2A53
@@ -38,6 +41,7 @@ BLOCK_RAW_MAX = 64 << 20
 RECORDS_MAX = 1 << 20
 NOTES_RAW_MAX = 16 << 20
 JSON_MAX = 16 << 20
+ENTRIES_MAX = 1 << 24
 COLUMN_BYTES = 24
 """Bytes per record in the columns before compression: 4 + 8 + 8 + 1 + 2 + 1."""
 
@@ -49,7 +53,9 @@ FOOTER_ENTRY = struct.Struct("<QQqqqqII")
 TAIL = struct.Struct("<QI4s")
 CRC = struct.Struct("<I")
 BLOCK_HEADER_BYTES = BLOCK_HEAD.size + CRC.size
-FOOTER_MAX = FOOTER_HEAD.size + FOOTER_ENTRY.size * (1 << 24) + JSON_MAX + TAIL.size
+FOOTER_MAX = FOOTER_HEAD.size + FOOTER_ENTRY.size * ENTRIES_MAX + JSON_MAX + TAIL.size
+BLOCK_LEAST = FRAME.size + BLOCK_HEADER_BYTES
+"""No block is shorter than this on disk, which bounds the entries of a footer by where it stands."""
 
 assert BLOCK_HEADER_BYTES == 128  # noqa: S101  the layout above, checked where it is declared
 assert TAIL.size == 16  # noqa: S101
@@ -89,7 +95,9 @@ class Preamble:
     """What holds for a whole segment; JSON on disk, unknown keys ignored.
 
     `capture_id` is 16 hex digits, the same in all segments of a recording. `previous_sequence` is the sequence of
-    the last block of the segment before, None in the first. Times are epoch nanoseconds by this host's clock.
+    the last block written before this segment, None where there was none. `timeline_offset_ns` is the wall offset of
+    the recording's first block, so that a segment read alone has the timeline it has among the others; None: take
+    that of the first block at hand. `created_ns` is epoch nanoseconds by this host's clock.
     """
 
     capture_id: str
@@ -106,10 +114,18 @@ class Preamble:
     host: str | None = None
     boot_id: str | None = None
     source: dict[str, Any] | None = None  # Any: what another tool said of itself, kept as it was
+    timeline_offset_ns: int | None = None
 
     def pack(self) -> bytes:
-        """Return the preamble as a whole skippable frame."""
-        text = json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False).encode()
+        """Return the preamble as a whole skippable frame.
+
+        Raises:
+            OverLimit: the JSON exceeds 16 MiB.
+        """
+        # ASCII, because text from outside may hold lone surrogates, which have no UTF-8.
+        text = json.dumps(asdict(self), separators=(",", ":")).encode()
+        if len(text) > JSON_MAX:
+            raise OverLimit("preamble JSON in bytes", len(text), JSON_MAX)
         content = PREAMBLE_HEAD.pack(PREAMBLE_MAGIC, FORMAT_VERSION, 0, len(text)) + text
         content += CRC.pack(zlib.crc32(content))
         return FRAME.pack(SKIPPABLE_MAGIC, len(content)) + content
@@ -138,30 +154,88 @@ def unpack_preamble(content: bytes) -> Preamble | Newer | Flaw:
         return Flaw(f"preamble crc32 is {actual:08x}, expected {expected:08x}")
     if version > FORMAT_VERSION:
         return Newer(version)
-    return _preamble_from_json(content[PREAMBLE_HEAD.size : end])
+    if not version:
+        return Flaw("preamble version is 0")
+    values = _object_from_json("preamble", content[PREAMBLE_HEAD.size : end], _PREAMBLE_KEYS)
+    if isinstance(values, Flaw):
+        return values
+    return Preamble(**values | {"time_base": TimeBase(values["time_base"])})
 
 
-def _preamble_from_json(text: bytes) -> Preamble | Flaw:
+def _is_int(value: object) -> bool:
+    return type(value) is int  # bool, which is an int to isinstance, is another type in JSON
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 16 and set(value) <= set("0123456789abcdef")
+
+
+def _or_null(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or check(value)
+
+
+_Keys = dict[str, tuple[bool, Callable[[object], bool]]]
+"""JSON keys: whether each must be there, and which values are accepted."""
+
+_PREAMBLE_KEYS: _Keys = {
+    "capture_id": (True, _is_id),
+    "segment": (True, _is_count),
+    "previous_sequence": (True, _or_null(_is_count)),
+    "market": (True, _is_text),
+    "time_base": (True, lambda value: isinstance(value, str) and value in set(TimeBase)),
+    "expects_snapshots": (True, lambda value: isinstance(value, bool)),
+    "created_ns": (True, _is_int),
+    "hftcap": (True, _is_text),
+    "urls": (False, _is_texts),
+    "streams": (False, _is_texts),
+    "symbols": (False, _is_texts),
+    "host": (False, _or_null(_is_text)),
+    "boot_id": (False, _or_null(_is_text)),
+    "source": (False, _or_null(lambda value: isinstance(value, dict))),
+    "timeline_offset_ns": (False, _or_null(_is_int)),
+}
+_TOTALS_KEYS: _Keys = {
+    "records": (True, _is_count),
+    "payload_bytes": (True, _is_count),
+    "by_kind": (True, lambda value: isinstance(value, dict) and all(map(_is_count, value.values()))),
+    "losses": (True, _is_count),
+    "first_recv_ns": (True, _or_null(_is_int)),
+    "last_recv_ns": (True, _or_null(_is_int)),
+}
+
+
+def _object_from_json(name: str, text: bytes, keys: _Keys) -> dict[str, Any] | Flaw:  # Any: JSON, checked by key
+    """Read a JSON object; return the keys that are known, each of its type."""
     try:
         values = json.loads(text)
-        known = {name: values[name] for name in Preamble.__dataclass_fields__ if name in values}
-        preamble = Preamble(**known | {"time_base": TimeBase(values["time_base"])})
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return Flaw(f"preamble JSON cannot be used: {error}")
-    types_hold = (
-        isinstance(preamble.capture_id, str)
-        and len(preamble.capture_id) == 16
-        and set(preamble.capture_id) <= set("0123456789abcdef")
-        and isinstance(preamble.segment, int)
-        and isinstance(preamble.previous_sequence, int | None)
-        and isinstance(preamble.market, str)
-    )
-    return preamble if types_hold else Flaw("preamble JSON has a field of the wrong type")
+    except (ValueError, RecursionError) as error:
+        return Flaw(f"{name} JSON cannot be read: {error}")
+    if not isinstance(values, dict):
+        return Flaw(f"{name} JSON is not an object")
+    for key, (required, accepts) in keys.items():
+        if key not in values:
+            if required:
+                return Flaw(f"{name} JSON has no {key}")
+        elif not accepts(values[key]):
+            return Flaw(f"{name} JSON: {key} cannot be {values[key]!r:.60}")
+    return {key: values[key] for key in keys if key in values}
 
 
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
-    """The fixed header of a block; times in nanoseconds, `NONE_NS` where a clock has no value."""
+    """The fixed header of a block, in wire order; times in nanoseconds, `NONE_NS` where a clock has no value."""
 
     records: int
     sequence: int
@@ -183,29 +257,7 @@ class BlockHeader:
 
     def pack(self) -> bytes:
         """Return the 128 bytes of the header, its own crc32 included."""
-        head = BLOCK_HEAD.pack(
-            BLOCK_MAGIC,
-            FORMAT_VERSION,
-            0,
-            self.records,
-            self.sequence,
-            self.capture_id,
-            self.wall_offset_ns,
-            self.min_mono_ns,
-            self.max_mono_ns,
-            self.min_recv_ns,
-            self.max_recv_ns,
-            self.wall_error_ns,
-            self.columns_stored,
-            self.columns_raw,
-            self.notes_stored,
-            self.notes_raw,
-            self.payloads_stored,
-            self.payloads_raw,
-            self.crc_columns_notes,
-            self.payload_check,
-            bytes(16),
-        )
+        head = BLOCK_HEAD.pack(BLOCK_MAGIC, FORMAT_VERSION, 0, *astuple(self), bytes(16))
         return head + CRC.pack(zlib.crc32(head))
 
     @property
@@ -219,6 +271,11 @@ class BlockHeader:
         return FRAME.size + self.frame_bytes + self.payloads_stored
 
 
+def stored_most(raw: int) -> int:
+    """Return the largest size that `raw` bytes may have in a zstd frame: a little above libzstd's own bound."""
+    return raw + (raw >> 8) + 128 if raw else 0
+
+
 def unpack_block_header(content: bytes) -> BlockHeader | Flaw:
     """Read a block header and check it against the format's limits; `content` holds at least 128 bytes."""
     magic, version, _flags, *fields, _reserved = BLOCK_HEAD.unpack_from(content)
@@ -228,17 +285,22 @@ def unpack_block_header(content: bytes) -> BlockHeader | Flaw:
     actual = zlib.crc32(content[: BLOCK_HEAD.size])
     if actual != expected:
         return Flaw(f"block header crc32 is {actual:08x}, expected {expected:08x}")
-    if version > FORMAT_VERSION:
-        return Flaw(f"block version {version} is newer than {FORMAT_VERSION}")
+    if version != FORMAT_VERSION:
+        return Flaw(f"block version is {version}, expected {FORMAT_VERSION}")
     header = BlockHeader(*fields)
     if header.records > RECORDS_MAX:
         return Flaw(f"block of {header.records} records, at most {RECORDS_MAX} are allowed")
-    if header.payloads_raw > BLOCK_RAW_MAX or header.payloads_stored > BLOCK_RAW_MAX + (1 << 20):
-        return Flaw(f"block of {header.payloads_raw} payload bytes, at most {BLOCK_RAW_MAX} are allowed")
-    if header.columns_raw != header.records * COLUMN_BYTES or header.columns_stored > header.columns_raw + (1 << 10):
+    if header.columns_raw != header.records * COLUMN_BYTES:
         return Flaw(f"columns of {header.columns_raw} bytes for {header.records} records")
-    if header.notes_raw > NOTES_RAW_MAX or header.notes_stored > NOTES_RAW_MAX:
-        return Flaw(f"notes of {header.notes_raw} bytes, at most {NOTES_RAW_MAX} are allowed")
+    if bool(header.payloads_raw) != bool(header.records):
+        return Flaw(f"{header.payloads_raw} payload bytes for {header.records} records")
+    for name, stored, raw, most in (
+        ("columns", header.columns_stored, header.columns_raw, RECORDS_MAX * COLUMN_BYTES),
+        ("notes", header.notes_stored, header.notes_raw, NOTES_RAW_MAX),
+        ("payloads", header.payloads_stored, header.payloads_raw, BLOCK_RAW_MAX),
+    ):
+        if raw > most or stored > stored_most(raw) or bool(stored) != bool(raw):
+            return Flaw(f"{name} of {raw} bytes stored in {stored}, at most {most} are allowed")
     return header
 
 
@@ -269,15 +331,26 @@ class IndexEntry:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The index and the totals that seal a segment.
+class Totals(TypedDict):
+    """What a footer's JSON says of its segment; times are the least and the greatest `recv_ns`, None without records.
 
-    `totals` has `records`, `payload_bytes`, `by_kind` (name to count), `losses`, `first_recv_ns`, `last_recv_ns`.
+    `losses` sums the counts of the notes of kind loss.
     """
 
+    records: int
+    payload_bytes: int
+    by_kind: dict[str, int]
+    losses: int
+    first_recv_ns: int | None
+    last_recv_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The index and the totals that seal a segment; unknown keys of the totals are ignored."""
+
     entries: tuple[IndexEntry, ...]
-    totals: dict[str, Any]  # Any: JSON, read by name
+    totals: Totals
     version: ClassVar[int] = FORMAT_VERSION
 
     def pack(self, offset: int) -> bytes:
@@ -308,13 +381,11 @@ def unpack_footer(content: bytes, offset: int) -> Footer | Flaw:
         return Flaw(f"footer ends with {tail_magic.hex()}, expected {TAIL_MAGIC.hex()}")
     if own_offset != offset:
         return Flaw(f"footer was written for byte {own_offset}")
-    if version > FORMAT_VERSION:
-        return Flaw(f"footer version {version} is newer than {FORMAT_VERSION}")
-    try:
-        totals = json.loads(content[text_at:tail_at])
-    except (ValueError, RecursionError) as error:
-        return Flaw(f"footer JSON cannot be used: {error}")
-    if not isinstance(totals, dict):
-        return Flaw("footer JSON is not an object")
+    if version != FORMAT_VERSION:
+        return Flaw(f"footer version is {version}, expected {FORMAT_VERSION}")
+    totals = _object_from_json("footer", content[text_at:tail_at], _TOTALS_KEYS)
+    if isinstance(totals, Flaw):
+        return totals
     rows = FOOTER_ENTRY.iter_unpack(content[FOOTER_HEAD.size : text_at])
-    return Footer(tuple(IndexEntry(*row) for row in rows), totals)
+    # cast: every key of Totals was checked to be there and of its type.
+    return Footer(tuple(IndexEntry(*row) for row in rows), cast(Totals, totals))

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hftcap.capture.block import Note
+from hftcap.capture.block import LOSS, Note, note_flaw
 from hftcap.capture.format import NONE_NS, Kind, Preamble, TimeBase
 from hftcap.capture.writer import BLOCK_BYTES, LEVEL, SegmentWriter, WallOffset
 from hftcap.errors import AlreadyExists, NoSegments, Unreadable, WriteFailed
@@ -77,7 +77,8 @@ class CaptureWriter:
     """Write a recording into a folder, segment after segment.
 
     The first segment begins with the first record, whose time names it. Leaving the context seals the capture;
-    leaving it by an exception keeps the open segment as `.part`, so nothing half-made passes for whole.
+    leaving it by an exception writes what was added and keeps the open segment as `.part`, so nothing half-made
+    passes for whole. `wall` may be replaced at any time and holds for the records added from then on.
 
     Raises:
         AlreadyExists: the folder holds a capture.
@@ -105,6 +106,7 @@ class CaptureWriter:
         self._writer: SegmentWriter | None = None
         self._segment = 0
         self._sequence = 0
+        self._timeline_offset_ns: int | None = None
         self._pending: list[Note] = []
         self._source: dict[str, Any] | None = None  # Any: JSON
         try:
@@ -143,13 +145,22 @@ class CaptureWriter:
     ) -> None:
         """Append one record; see `SegmentWriter.add`."""
         writer = self._writer or self._open(time_ns)
-        writer.wall = self.wall
+        if writer.wall != self.wall:
+            writer.cut()  # a block has one wall offset
+            writer.wall = self.wall
         writer.add(payload, time_ns, kind=kind, conn=conn, flags=flags, rx_lag_ns=rx_lag_ns, note=note)
         self.records += 1
 
     def note(self, note: Note) -> None:
-        """Append a note; one that comes before the first record of a segment is kept for it."""
-        if note["note"] == "loss":
+        """Append a note about no record; one that comes before the first record of a segment is kept for it.
+
+        Raises:
+            ValueError: no reader would accept it; see `note_flaw`.
+        """
+        flaw = note_flaw(note, 0)
+        if flaw is not None:
+            raise ValueError(flaw)
+        if note["note"] == LOSS:
             self.losses += int(note["count"])
         if self._writer is None:
             self._pending.append(note)
@@ -163,12 +174,15 @@ class CaptureWriter:
         self._seal_open()
 
     def _open(self, time_ns: int) -> SegmentWriter:
+        if self._timeline_offset_ns is None:
+            self._timeline_offset_ns = self.wall.offset_ns
         shared = {name: getattr(self._head, name) for name in CaptureHead.__dataclass_fields__}
         preamble = Preamble(
             **shared,
             segment=self._segment,
-            previous_sequence=self._sequence - 1 if self._segment else None,
+            previous_sequence=self._sequence - 1 if self._sequence else None,
             source=self._source,
+            timeline_offset_ns=self._timeline_offset_ns,
         )
         name = segment_name(preamble, time_ns + self.wall.offset_ns)
         writer = SegmentWriter(
@@ -178,6 +192,7 @@ class CaptureWriter:
             level=self._level,
             block_bytes=self._block_bytes,
         )
+        writer.wall = self.wall
         self._writer = writer
         for note in self._pending:
             writer.note(note)
@@ -188,11 +203,15 @@ class CaptureWriter:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        writer.seal(fsync=self._fsync)
-        self._sequence = writer.sequence
-        self._segment += 1
+        self._segment += 1  # even where sealing fails: no number is given twice
         self._source = None
+        try:
+            writer.seal(fsync=self._fsync)
+        finally:
+            self._sequence = writer.sequence
         sealed = writer.path.with_name(writer.path.name.removesuffix(".part"))
+        if sealed.exists():
+            raise AlreadyExists(sealed)
         try:
             writer.path.rename(sealed)
             if self._fsync:

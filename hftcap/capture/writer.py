@@ -6,29 +6,37 @@ cut for age is the caller's decision.
 """
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zstandard
 
-from hftcap.capture.block import BlockColumns, Note, encode_block
+from hftcap.capture.block import LOSS, BlockColumns, Note, encode_block, note_flaw, note_line
 from hftcap.capture.format import (
+    BLOCK_RAW_MAX,
+    ENTRIES_MAX,
     NONE_NS,
+    NOTES_RAW_MAX,
     PAYLOAD_MAX,
     RECORDS_MAX,
     Footer,
     IndexEntry,
     Kind,
     Preamble,
+    Totals,
 )
-from hftcap.errors import OverLimit, WriteFailed
+from hftcap.errors import CaptureError, OverLimit, WriteFailed
 
 BLOCK_BYTES = 256 << 10
 """Where a block is cut: beyond it compression gains little, below it the block header begins to weigh."""
 LEVEL = 1
 """On this data level 1 is smaller and faster than level 3."""
+
+_ROW = np.dtype([("time_ns", "<i8"), ("rx_lag_ns", "<i8"), ("conn", "<u2"), ("kind", "u1"), ("flags", "u1")])
+_PACK = struct.Struct("<qqHBB")
+_INT64 = (-(2**63), 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class SegmentWriter:
     """Append records to a new segment file.
 
     `path` must not exist; it is created at once with the preamble. `sequence` is the number of the first block.
-    The file ends without a footer until `seal`.
+    `wall` holds for the whole open block. The file ends without a footer until `seal`.
 
     Raises:
         WriteFailed: the operating system refused a write. What was written up to the last whole block stays.
@@ -61,6 +69,7 @@ class SegmentWriter:
         self.path = path
         self.sequence = sequence
         self.wall = WallOffset()
+        self.size = 0
         self._preamble = preamble
         self._capture_id = bytes.fromhex(preamble.capture_id)
         self._block_bytes = block_bytes
@@ -70,22 +79,25 @@ class SegmentWriter:
         self._losses = 0
         self._payload_bytes = 0
         self._start_block()
+        packed = preamble.pack()
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except OSError as error:
             raise WriteFailed(path, error.strerror or str(error)) from error
-        self.size = 0
-        self._write(preamble.pack())
+        try:
+            self._write(packed)
+        except WriteFailed:
+            os.close(self._fd)
+            path.unlink(missing_ok=True)  # a segment without preamble holds nothing
+            raise
 
     def _start_block(self) -> None:
-        self._payloads: list[bytes] = []
-        self._time_ns: list[int] = []
-        self._rx_lag_ns: list[int] = []
-        self._kind: list[int] = []
-        self._conn: list[int] = []
-        self._flags: list[int] = []
-        self._notes: list[Note] = []
+        # One entry per record, appended in one step: an interrupt cannot leave the columns of unequal length.
+        self._rows: list[tuple[bytes, bytes]] = []
         self._raw_bytes = 0
+        self._notes: list[bytes] = []
+        self._notes_bytes = 0
+        self._block_losses = 0
 
     def add(
         self,
@@ -103,47 +115,79 @@ class SegmentWriter:
         `time_ns` is CLOCK_MONOTONIC, or the source's own stamp where the preamble's time base is `wall`.
 
         Raises:
-            OverLimit: the payload exceeds 16 MiB; nothing was appended.
+            OverLimit: the payload exceeds 16 MiB, or a value has no place in its column; nothing was appended.
         """
         if len(payload) > PAYLOAD_MAX:
-            raise OverLimit("payload length", len(payload), PAYLOAD_MAX)
+            raise OverLimit("payload length in bytes", len(payload), PAYLOAD_MAX)
+        try:
+            row = _PACK.pack(time_ns, rx_lag_ns, conn, kind, flags)
+        except struct.error:
+            _refuse(time_ns, rx_lag_ns, conn, flags)
+            raise
+        if self._raw_bytes + len(payload) + 1 > BLOCK_RAW_MAX:
+            self.cut()
         if note is not None:
-            self.note(note | {"record": len(self._payloads)})
-        self._payloads.append(payload)
-        self._time_ns.append(time_ns)
-        self._rx_lag_ns.append(rx_lag_ns)
-        self._kind.append(kind)
-        self._conn.append(conn)
-        self._flags.append(flags)
-        self._by_kind[kind] += 1
-        self._payload_bytes += len(payload)
+            self._note_of_next(note)
+        self._rows.append((payload, row))
         self._raw_bytes += len(payload) + 1
-        if self._raw_bytes >= self._block_bytes or len(self._payloads) == RECORDS_MAX:
+        if self._raw_bytes >= self._block_bytes or len(self._rows) == RECORDS_MAX:
             self.cut()
 
     def note(self, note: Note) -> None:
-        """Append a note of ours to the open block; `note["note"]` names its kind."""
-        self._notes.append(note)
-        if note["note"] == "loss":
-            self._losses += int(note["count"])
+        """Append a note of ours, about no record, to the open block; `note["note"]` names its kind.
+
+        Raises:
+            OverLimit: the note exceeds 16 MiB; nothing was appended.
+            ValueError: no reader would accept it; see `note_flaw`.
+        """
+        self._append_note(note, 0)
+
+    def _append_note(self, note: Note, records: int) -> None:
+        flaw = note_flaw(note, records)
+        if flaw is not None:
+            raise ValueError(flaw)
+        line = note_line(note)
+        if len(line) > NOTES_RAW_MAX:
+            raise OverLimit("note length in bytes", len(line), NOTES_RAW_MAX)
+        if self._notes_bytes + len(line) > NOTES_RAW_MAX:
+            self.cut()
+        self._notes.append(line)
+        self._notes_bytes += len(line)
+        if note["note"] == LOSS:
+            self._block_losses += int(note["count"])
+
+    def _note_of_next(self, note: Note) -> None:
+        """Append a note about the record to come; both must end up in one block."""
+        if self._notes_bytes + len(note_line(note | {"record": len(self._rows)})) > NOTES_RAW_MAX:
+            self.cut()
+        self._append_note(note | {"record": len(self._rows)}, len(self._rows) + 1)
 
     def cut(self) -> None:
-        """Close the open block and write it; nothing happens where it is empty."""
-        if not self._payloads and not self._notes:
+        """Close the open block and write it; nothing happens where it is empty.
+
+        Raises:
+            WriteFailed: the operating system refused; the block stays open.
+            OverLimit: the segment has as many blocks as an index can list.
+        """
+        if not self._rows and not self._notes:
             return
+        if len(self._entries) == ENTRIES_MAX:
+            raise OverLimit("number of blocks in a segment", ENTRIES_MAX + 1, ENTRIES_MAX)
+        rows = np.frombuffer(b"".join([row for _, row in self._rows]), dtype=_ROW)
+        payloads = [payload for payload, _ in self._rows]
         columns = BlockColumns(
-            length=np.fromiter(map(len, self._payloads), dtype=np.uint32, count=len(self._payloads)),
-            time_ns=np.array(self._time_ns, dtype=np.int64),
-            rx_lag_ns=np.array(self._rx_lag_ns, dtype=np.int64),
-            kind=np.array(self._kind, dtype=np.uint8),
-            conn=np.array(self._conn, dtype=np.uint16),
-            flags=np.array(self._flags, dtype=np.uint8),
+            length=np.fromiter(map(len, payloads), dtype=np.uint32, count=len(payloads)),
+            time_ns=rows["time_ns"],
+            rx_lag_ns=rows["rx_lag_ns"],
+            kind=rows["kind"],
+            conn=rows["conn"],
+            flags=rows["flags"],
         )
-        payloads = b"\n".join(self._payloads) + b"\n" if self._payloads else b""
+        payloads.append(b"")  # so that the last payload, too, is followed by a newline
         header, stored = encode_block(
             columns,
-            payloads,
-            self._notes,
+            b"\n".join(payloads),
+            b"".join(self._notes),
             time_base=self._preamble.time_base,
             sequence=self.sequence,
             capture_id=self._capture_id,
@@ -166,26 +210,35 @@ class SegmentWriter:
             )
         )
         self.sequence += 1
+        for kind in Kind:
+            self._by_kind[kind] += int((columns.kind == kind).sum())
+        self._losses += self._block_losses
+        self._payload_bytes += header.payloads_raw - header.records
         self._start_block()
 
     def seal(self, *, fsync: bool = True) -> None:
         """Write what is open and the footer, and close the file; with `fsync` it is on the disk when this returns."""
-        self.cut()
-        footer = Footer(tuple(self._entries), self.totals())
-        self._write(footer.pack(self.size))
         try:
+            self.cut()
+            self._write(Footer(tuple(self._entries), self.totals()).pack(self.size))
             if fsync:
                 os.fsync(self._fd)
-            os.close(self._fd)
         except OSError as error:
             raise WriteFailed(self.path, error.strerror or str(error)) from error
+        finally:
+            os.close(self._fd)
 
     def abandon(self) -> None:
-        """Close the file as it stands, without footer; what is in the open block is dropped."""
-        os.close(self._fd)
+        """Write what is open, as far as the operating system lets us, and close the file without a footer."""
+        try:
+            self.cut()
+        except CaptureError:
+            return  # the caller is leaving because of an error already, and most likely of this one
+        finally:
+            os.close(self._fd)
 
-    def totals(self) -> dict[str, Any]:  # Any: JSON
-        """Return what the footer says of the segment so far, the open block left out of the times."""
+    def totals(self) -> Totals:
+        """Return what the footer says of the segment so far, the open block left out."""
         spans = [entry for entry in self._entries if entry.records]
         return {
             "records": sum(self._by_kind.values()),
@@ -197,11 +250,13 @@ class SegmentWriter:
         }
 
     def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        written = 0
         try:
-            written = os.write(self._fd, data)
             while written < len(data):
-                # A short write is how a full disk or a signal shows; the next call says which.
-                written += os.write(self._fd, data[written:])
+                # A short write is how a full disk or a signal shows; the next call says which. The place is named,
+                # so that a block after a failed one leaves no hole.
+                written += os.pwrite(self._fd, view[written:], self.size + written)
         except OSError as error:
             self._truncate()
             raise WriteFailed(self.path, error.strerror or str(error)) from error
@@ -213,3 +268,15 @@ class SegmentWriter:
             os.ftruncate(self._fd, self.size)
         except OSError:
             return  # the reader finds the torn tail and says so
+
+
+def _refuse(time_ns: int, rx_lag_ns: int, conn: int, flags: int) -> None:
+    """Raise OverLimit for the first value that has no place in its column."""
+    for name, value, least, most in (
+        ("record time in ns", time_ns, *_INT64),
+        ("rx_lag in ns", rx_lag_ns, *_INT64),
+        ("connection number", conn, 0, 2**16 - 1),
+        ("record flags", flags, 0, 2**8 - 1),
+    ):
+        if not least <= value <= most:
+            raise OverLimit(name, value, most if value > most else least)

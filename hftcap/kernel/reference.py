@@ -36,6 +36,7 @@ from hftcap.kernel.columns import (
     Side,
     empty_columns,
 )
+from hftcap.kernel.state import KernelState, symbol_book, symbol_state
 from hftcap.kernel.symbol_book import SymbolBook
 
 _QUOTE = TYPE_CODE["bookTicker"]
@@ -133,6 +134,22 @@ class ReferenceKernel:
         rows.scatter(columns)
         _fill_touch(columns, touches, before)
         return columns
+
+    def dump(self) -> KernelState:
+        """Return what is known between two blocks."""
+        books = [symbol_state(symbol, book) for symbol, book in self.books.items()]
+        return KernelState(list(self.symbols), list(self.streams), books)
+
+    def load(self, state: KernelState) -> None:
+        """Take up a state in place of this kernel's own."""
+        self.symbols, self.streams = list(state.symbols), list(state.streams)
+        self._symbol_index = {None: -1} | {name: index for index, name in enumerate(self.symbols)}
+        self._stream_index = {None: -1} | {name: index for index, name in enumerate(self.streams)}
+        self.books = {each.symbol: symbol_book(each, futures=self._futures) for each in state.books}
+        self._touch = {}
+        for symbol, book in self.books.items():
+            if book.has_depth:
+                self._touched(self._symbol(symbol), book)
 
     def _quote(self, record: int, quote: BookTicker, rows: "_Rows") -> None:
         symbol = quote.symbol
