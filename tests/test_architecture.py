@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "kernel": {"errors", "fixed", "capture", "binance", "book"},
     "report": {"errors", "fixed", "capture", "kernel", "latency"},
     "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency"},
+    "checkpoints": {"errors", "fixed", "capture", "binance", "book", "kernel"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
     "verify": {"errors", "capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
