@@ -18,17 +18,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from hftcap.capture.format import (
-    CRC,
-    FRAME,
-    NONE_NS,
-    PAYLOAD_MAX,
-    SKIPPABLE_MAGIC,
-    BlockHeader,
-    Flaw,
-    Kind,
-    TimeBase,
-)
+from hftcap.capture.format import CRC, FRAME, NONE_NS, PAYLOAD_MAX, SKIPPABLE_MAGIC, BlockHeader, Flaw, Kind, TimeBase
 
 Note = dict[str, Any]
 """A note of ours, JSON: `note` names its kind, `record` (where there is one) is a record's index in its block."""
@@ -158,6 +148,7 @@ def encode_block(
     wall_offset_ns: int,
     wall_error_ns: int,
     compressor: zstandard.ZstdCompressor,
+    span: int = 1,
 ) -> tuple[BlockHeader, bytes]:
     """Build a block's bytes; `payloads` is every payload followed by a newline, `notes_raw` the lines of `note_line`.
 
@@ -189,6 +180,7 @@ def encode_block(
         payloads_raw=len(payloads),
         crc_columns_notes=zlib.crc32(notes_stored, zlib.crc32(columns_stored)),
         payload_check=CRC.unpack(payloads_stored[-4:])[0] if payloads_stored else 0,
+        span=span,
     )
     frame = FRAME.pack(SKIPPABLE_MAGIC, header.frame_bytes)
     return header, b"".join((frame, header.pack(), columns_stored, notes_stored, payloads_stored))

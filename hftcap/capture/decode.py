@@ -8,6 +8,7 @@ the extent it passed over. It never raises on any input, and never waits for mor
 import zlib
 from dataclasses import dataclass
 
+from hftcap.capture.footer import Footer, unpack_footer
 from hftcap.capture.format import (
     BLOCK_HEADER_BYTES,
     BLOCK_LEAST,
@@ -25,13 +26,9 @@ from hftcap.capture.format import (
     TAIL,
     BlockHeader,
     Flaw,
-    Footer,
-    Newer,
-    Preamble,
     unpack_block_header,
-    unpack_footer,
-    unpack_preamble,
 )
+from hftcap.capture.preamble import Newer, Preamble, unpack_preamble
 
 _HEAD_BYTES = FRAME.size + len(BLOCK_MAGIC)
 _MAGIC_PREFIX = b"\x89H"
@@ -51,12 +48,14 @@ class Damage:
     """Bytes of a segment that are no part of it: where they begin, how many, what was wrong first.
 
     `tail` says that the bytes ran out before a next part was found: the segment is cut, or still being written.
+    `records` is how many records that costs, where it is but one block whose header is whole.
     """
 
     offset: int
     length: int
     what: str
     tail: bool = False
+    records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,7 @@ class Decoder:
     def finish(self) -> list[Part]:
         """Say that no more bytes follow; return what is wrong with those left over, if any are."""
         parts: list[Part] = []
+        waiting = self._records_awaited()
         while self._at < len(self._buffer):
             # What waits for bytes that never come is flawed: what stands behind its first byte may be whole.
             if self._flaw is None:
@@ -118,12 +118,21 @@ class Decoder:
             parts += self._advance()
         if self._flaw is not None:
             length = self._base + len(self._buffer) - self._flaw_offset
-            parts.append(Damage(self._flaw_offset, length, self._flaw, tail=True))
+            records = waiting if not parts else None
+            parts.append(Damage(self._flaw_offset, length, self._flaw, tail=True, records=records))
             self._flaw = None
         self._base += len(self._buffer)
         self._buffer.clear()
         self._at = 0
         return parts
+
+    def _records_awaited(self) -> int | None:
+        """Return how many records the block holds whose header is whole and whose end has not come."""
+        body_at = self._at + FRAME.size + BLOCK_HEADER_BYTES
+        if self._flaw is not None or len(self._buffer) < body_at:
+            return None
+        header = unpack_block_header(self._copy(self._at + FRAME.size, body_at))
+        return None if isinstance(header, Flaw) else header.records
 
     def _advance(self) -> list[Part]:
         parts: list[Part] = []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hftcap.capture.decode import Decoder, StoredBlock
+from hftcap.capture.footer import Footer, IndexEntry, unpack_footer
 from hftcap.capture.format import (
     BLOCK_HEADER_BYTES,
     FOOTER_MAX,
@@ -15,12 +16,8 @@ from hftcap.capture.format import (
     SKIPPABLE_MAGIC,
     TAIL,
     TAIL_MAGIC,
-    BlockHeader,
     Flaw,
-    Footer,
-    IndexEntry,
     unpack_block_header,
-    unpack_footer,
 )
 from hftcap.errors import Unreadable
 
@@ -52,20 +49,6 @@ def read_footer(path: Path) -> Footer | None:
     return None if isinstance(footer, Flaw) else footer
 
 
-def entry_of(offset: int, header: BlockHeader) -> IndexEntry:
-    """Return the index entry of the block at `offset`."""
-    return IndexEntry(
-        offset,
-        header.sequence,
-        header.min_mono_ns,
-        header.max_mono_ns,
-        header.min_recv_ns,
-        header.max_recv_ns,
-        header.records,
-        header.payloads_raw,
-    )
-
-
 def hop(path: Path, first: int) -> Iterator[IndexEntry]:
     """Yield an entry for every block from byte `first` on, where the preamble ends.
 
@@ -84,7 +67,7 @@ def hop(path: Path, first: int) -> Iterator[IndexEntry]:
                     break
                 if offset + header.block_bytes > size:
                     return
-                yield entry_of(offset, header)
+                yield IndexEntry.of(offset, header)
                 offset += header.block_bytes
             else:
                 return
@@ -93,6 +76,6 @@ def hop(path: Path, first: int) -> Iterator[IndexEntry]:
             while data := file.read(_READ_BYTES):
                 for part in decoder.feed(data):
                     if isinstance(part, StoredBlock):
-                        yield entry_of(part.offset, part.header)
+                        yield IndexEntry.of(part.offset, part.header)
     except OSError as error:
         raise Unreadable(path, error.strerror or str(error)) from error

@@ -1,9 +1,9 @@
-"""Read segments and whole recordings, in record order, with the timeline on it.
+"""Read whole recordings, in record order, with the timeline on it; seek by the timeline.
 
-What is damaged is passed over and listed, never guessed: a reader ends with its blocks and its findings.
+`timeline_ns` never goes backwards in a recording: its first wall offset plus the monotonic stamp, so that steps of the
+wall clock do not show, or, for imports, the running maximum of the stamps.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,188 +11,57 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hftcap.capture.block import Block, decode_block
-from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock
-from hftcap.capture.format import (
-    FORMAT_VERSION,
-    FRAME,
-    NONE_NS,
-    PREAMBLE_MAGIC,
-    SKIPPABLE_MAGIC,
-    Flaw,
-    Footer,
-    Newer,
-    Preamble,
-    TimeBase,
-)
+from hftcap.capture.block import Block
+from hftcap.capture.footer import IndexEntry
+from hftcap.capture.format import NONE_NS, TimeBase
+from hftcap.capture.segment import UNKNOWN_MARKET, Finding, Segment
 from hftcap.capture.segments import PART_SUFFIX, find_segments
-from hftcap.errors import CaptureError, DamagedPart, NewerFormat, NotACapture, SeveralRecordings, Unreadable
+from hftcap.errors import CaptureError, DamagedPart, NotACapture, SeveralRecordings
 
-_READ_BYTES = 1 << 20
-_HEAD_BYTES = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong with the storage of a capture, and where."""
-
-    path: Path
-    offset: int
-    what: str
-
-
-class Segment:
-    """One segment file, its preamble read.
-
-    What `blocks` finds stands in `findings`, `damaged_blocks` (in their place, not whole), `missing_blocks` (absent
-    by sequence), `truncated`, `footer` (None where the segment was not sealed) and `next_sequence` once it ran to
-    its end, and is counted anew when it runs again.
-
-    Raises:
-        Unreadable: the file cannot be opened or read.
-        NotACapture: it does not begin like a capture.
-        DamagedPart: it does, and its preamble is not whole.
-        NewerFormat: it was written in a later format version.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.size = path.stat().st_size
-        except OSError as error:
-            raise Unreadable(path, error.strerror or str(error)) from error
-        self.preamble = self._first_part()
-        self._forget()
-
-    def _forget(self) -> None:
-        self.findings: list[Finding] = []
-        self.damaged_blocks = 0
-        self.missing_blocks = 0
-        self.truncated = False
-        self.footer: Footer | None = None
-        before = self.preamble.previous_sequence
-        self.next_sequence = 0 if before is None else before + 1
-
-    def _first_part(self) -> Preamble:
-        """Read no more than it takes to know whether the file begins with a preamble."""
-        decoder = Decoder()
-        head = b""
-        try:
-            with self.path.open("rb") as file:
-                while data := file.read(_HEAD_BYTES):
-                    head = head or data
-                    parts = decoder.feed(data)
-                    if parts or decoder.flaw:
-                        break
-                else:
-                    parts = decoder.finish()
-        except OSError as error:
-            raise Unreadable(self.path, error.strerror or str(error)) from error
-        match parts:
-            case [Preamble() as preamble, *_]:
-                return preamble
-            case [Newer(version), *_]:
-                raise NewerFormat(self.path, version, FORMAT_VERSION)
-            case [Damage(what=what), *_]:
-                flaw = what
-            case _:
-                flaw = decoder.flaw or "no bytes"
-        frame_magic = FRAME.pack(SKIPPABLE_MAGIC, 0)[:4]
-        magic = head[FRAME.size : FRAME.size + len(PREAMBLE_MAGIC)]
-        if head.startswith(frame_magic) and magic and PREAMBLE_MAGIC.startswith(magic):
-            raise DamagedPart(self.path, 0, flaw)
-        found = f"a file that begins with {head[:16]!r}" if head else "an empty file"
-        raise NotACapture(self.path, found, "a capture segment (*.hcap.zst)")
-
-    def parts(self, offset: int = 0) -> Iterator[Part]:
-        """Yield every part from byte `offset` on, blocks still compressed, damage in its place."""
-        decoder = Decoder(offset)
-        try:
-            with self.path.open("rb") as file:
-                if offset:
-                    file.seek(offset, os.SEEK_SET)
-                while data := file.read(_READ_BYTES):
-                    yield from decoder.feed(data)
-        except OSError as error:
-            raise Unreadable(self.path, error.strerror or str(error)) from error
-        yield from decoder.finish()
-
-    def blocks(self) -> Iterator[tuple[int, Block]]:
-        """Yield (position in the file, block) for every block that is whole and in its turn."""
-        self._forget()
-        position = 0
-        for number, part in enumerate(self.parts()):
-            if isinstance(part, StoredBlock):
-                if self.footer is not None:
-                    self._find(part.offset, "a block stands after the footer")
-                block = self._judge(part)
-                if block is not None:
-                    yield position, block
-                position += 1
-            elif isinstance(part, Damage):
-                self._find(part.offset, f"{part.length} bytes passed over: {part.what}")
-            elif isinstance(part, Footer):
-                self._close(part)
-            elif number:
-                self._find(self.size, "a second preamble: files were joined")
-        self.truncated = self.footer is None
-        if self.truncated and not self.path.name.endswith(PART_SUFFIX):
-            self._find(self.size, "no footer: the segment is cut")
-
-    def _judge(self, stored: StoredBlock) -> Block | None:
-        """Open a block; list it and return None where it is foreign, out of its turn or damaged."""
-        header = stored.header
-        if header.capture_id.hex() != self.preamble.capture_id:
-            self._find(stored.offset, f"block of another capture, {header.capture_id.hex()}")
-            return None
-        if header.sequence < self.next_sequence:
-            what = f"block {header.sequence} stands where {self.next_sequence} belongs: doubled or out of order"
-            self._find(stored.offset, what)
-            return None
-        self._miss(header.sequence, stored.offset)
-        self.next_sequence = header.sequence + 1
-        block = decode_block(header, stored.body, self.preamble.time_base)
-        if isinstance(block, Flaw):
-            self.damaged_blocks += 1
-            self._find(stored.offset, f"block {header.sequence}: {block.what}")
-            return None
-        return block
-
-    def _close(self, footer: Footer) -> None:
-        self.footer = footer
-        if footer.entries:
-            self._miss(footer.entries[-1].sequence + 1, self.size)
-            self.next_sequence = max(self.next_sequence, footer.entries[-1].sequence + 1)
-
-    def _miss(self, found: int, offset: int) -> None:
-        missing = found - self.next_sequence
-        if missing > 0:
-            self.missing_blocks += missing
-            what = (
-                f"block {self.next_sequence} is" if missing == 1 else f"{missing} blocks from {self.next_sequence} are"
-            )
-            self._find(offset, f"{what} missing")
-
-    def _find(self, offset: int, what: str) -> None:
-        self.findings.append(Finding(self.path, offset, what))
+__all__ = ["Chunk", "Finding", "Place", "Recording", "Segment", "open_recording", "open_recordings"]
 
 
 @dataclass(slots=True)
 class Chunk:
-    """A block in its place in a recording: which file, where in it, and when on the timeline.
+    """A block, or a run of its records, in its place in a recording: which file, where in it, when on the timeline.
 
-    `timeline_ns` never goes backwards: the recording's first wall offset plus the monotonic stamp, or, for imports,
-    the running maximum of the stamps.
+    `timeline_ns` has all records of the block; the chunk is of those from `first` up to, not including, `stop`.
     """
 
     path: Path
     position: int
     block: Block
     timeline_ns: NDArray[np.int64]
+    first: int = 0
+    stop: int = -1
+
+    def __post_init__(self) -> None:
+        if self.stop < 0:
+            self.stop = self.block.records
+
+    @property
+    def records(self) -> int:
+        """Number of records in the chunk."""
+        return self.stop - self.first
+
+    @property
+    def rows(self) -> slice:
+        """The chunk's records as a slice of the block's columns."""
+        return slice(self.first, self.stop)
 
     def upto(self, timeline_ns: int) -> int:
-        """Return how many records from the front have `timeline_ns` at or before the given instant."""
-        return int(np.searchsorted(self.timeline_ns, timeline_ns, side="right"))
+        """Return the index behind the last record of the chunk whose `timeline_ns` is at or before an instant."""
+        found = int(np.searchsorted(self.timeline_ns, timeline_ns, side="right"))
+        return min(max(found, self.first), self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a read begins: a segment by its index in the recording, a block of it, and the timeline so far."""
+
+    segment: int
+    entry: IndexEntry
+    latest_ns: int
 
 
 class Recording:
@@ -202,9 +71,16 @@ class Recording:
     """
 
     def __init__(self, segments: list[Segment], unopened: Iterable[Finding] = ()) -> None:
+        known = [segment.preamble for segment in segments if segment.preamble.market != UNKNOWN_MARKET]
+        for segment in segments:
+            if known:
+                segment.adopt(max(known, key=lambda preamble: preamble.segment))
         self.segments = sorted(segments, key=lambda segment: segment.preamble.segment)
         self.preamble = self.segments[0].preamble
         self._unopened = list(unopened)
+        self._forget()
+
+    def _forget(self) -> None:
         self._between: list[Finding] = []
         self._missing_between = 0
 
@@ -229,24 +105,39 @@ class Recording:
         return self._missing_between + sum(segment.missing_blocks for segment in self.segments)
 
     @property
+    def lost_records(self) -> int | None:
+        """Records in damaged and missing blocks as of the last complete read, None where nothing tells."""
+        lost = 0
+        for segment in self.segments:
+            if segment.lost_records is None or self._missing_between:
+                return None
+            lost += segment.lost_records
+        return lost
+
+    @property
     def truncated(self) -> bool:
         """Whether the last complete read met a segment without footer."""
         return any(segment.truncated for segment in self.segments)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield every block that is whole, with its timeline."""
-        self._between = []
-        self._missing_between = 0
+    def chunks(self, start: Place | None = None) -> Iterator[Chunk]:
+        """Yield every block that is whole, from `start` on, with its timeline."""
+        self._forget()
         offset: int | None = None
-        latest = NONE_NS
+        latest = NONE_NS if start is None else start.latest_ns
         before: Segment | None = None
-        for segment in self.segments:
+        for number, segment in enumerate(self.segments):
             if before is not None and not self._follows(before, segment):
                 continue
             if before is None or segment.preamble.boot_id != before.preamble.boot_id:
                 offset = segment.preamble.timeline_offset_ns
             before = segment
-            for position, block in segment.blocks():
+            if start is not None and number < start.segment:
+                segment.next_sequence = (
+                    segment.first_sequence if not segment.index() else (segment.index()[-1].next_sequence)
+                )
+                continue
+            entry = start.entry if start is not None and number == start.segment else None
+            for position, block in segment.blocks(entry):
                 if offset is None:
                     offset = block.header.wall_offset_ns
                 times = block.columns.time_ns
@@ -266,38 +157,83 @@ class Recording:
         if number > expected:
             which = f"segment {expected} is" if number == expected + 1 else f"segments {expected} to {number - 1} are"
             self._between.append(Finding(segment.path, 0, f"{which} missing"))
-        missing = (segment.preamble.previous_sequence or 0) + 1 - before.next_sequence
+        missing = segment.first_sequence - before.next_sequence
         if missing > 0:
             self._missing_between += missing
             what = f"{missing} blocks are missing between {before.path.name} and this segment"
             self._between.append(Finding(segment.path, 0, what))
         return True
 
+    def seek(self, timeline_ns: int) -> Place | None:
+        """Return the block at which a replay up to an instant may begin: all records before it are at or before it.
 
-def open_recording(paths: Iterable[Path]) -> Recording:
-    """Open the one recording whose segments `paths` name.
+        Uses the index alone. None where the recording has no blocks.
+        """
+        latest = NONE_NS
+        place: Place | None = None
+        offset: int | None = None
+        boot: str | None = None
+        for number, segment in enumerate(self.segments):
+            if offset is None or segment.preamble.boot_id != boot:
+                offset, boot = segment.preamble.timeline_offset_ns, segment.preamble.boot_id
+            for entry in segment.index():
+                place = Place(number, entry, latest)
+                if not entry.records:
+                    continue
+                highest = self._highest(segment, entry, offset)
+                if highest > timeline_ns:
+                    return place
+                latest = max(latest, highest)
+        return place
+
+    def _highest(self, segment: Segment, entry: IndexEntry, offset: int | None) -> int:
+        if segment.preamble.time_base is TimeBase.WALL:
+            return entry.max_recv_ns
+        if offset is None:  # written before the offset was in the preamble: the first block has it
+            _, block = next(segment.blocks(entry))
+            offset = block.header.wall_offset_ns
+        return entry.max_mono_ns + offset
+
+
+def open_recordings(paths: Iterable[Path]) -> list[Recording]:
+    """Open every recording whose segments `paths` name, in the order in which the first of each is named.
 
     A `.part` without a whole preamble is a finding where another segment can be read.
 
     Raises:
-        SeveralRecordings: the segments carry more than one capture id.
         CaptureError: a path cannot be used; see `Segment` and `find_segments`.
     """
-    segments: list[Segment] = []
+    segments: dict[str, list[Segment]] = {}
     unopened: list[Finding] = []
     refused: CaptureError | None = None
     for path in find_segments(paths):
         try:
-            segments.append(Segment(path))
+            segment = Segment(path)
         except (NotACapture, DamagedPart) as error:
             # A crash between creating a segment and its first write leaves this; the rest is as good as ever.
             if not path.name.endswith(PART_SUFFIX):
                 raise
             refused = error
             unopened.append(Finding(path, 0, "this segment has no whole preamble: passed over"))
+        else:
+            segments.setdefault(segment.preamble.capture_id, []).append(segment)
     if refused is not None and not segments:
         raise refused
-    ids = tuple(dict.fromkeys(segment.preamble.capture_id for segment in segments))
-    if len(ids) != 1:
-        raise SeveralRecordings(ids)
-    return Recording(segments, unopened)
+    recordings = []
+    for members in segments.values():
+        recordings.append(Recording(members, unopened))
+        unopened = []
+    return recordings
+
+
+def open_recording(paths: Iterable[Path]) -> Recording:
+    """Open the one recording whose segments `paths` name.
+
+    Raises:
+        SeveralRecordings: the segments carry more than one capture id.
+        CaptureError: a path cannot be used; see `open_recordings`.
+    """
+    recordings = open_recordings(paths)
+    if len(recordings) != 1:
+        raise SeveralRecordings(tuple(recording.preamble.capture_id for recording in recordings))
+    return recordings[0]

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from hftcap.capture.block import LOSS, Note, note_flaw
-from hftcap.capture.format import NONE_NS, Kind, Preamble, TimeBase
+from hftcap.capture.format import NONE_NS, Kind, TimeBase
+from hftcap.capture.preamble import Preamble
 from hftcap.capture.writer import BLOCK_BYTES, LEVEL, SegmentWriter, WallOffset
 from hftcap.errors import AlreadyExists, NoSegments, Unreadable, WriteFailed
 

@@ -14,19 +14,9 @@ import numpy as np
 import zstandard
 
 from hftcap.capture.block import LOSS, BlockColumns, Note, encode_block, note_flaw, note_line
-from hftcap.capture.format import (
-    BLOCK_RAW_MAX,
-    ENTRIES_MAX,
-    NONE_NS,
-    NOTES_RAW_MAX,
-    PAYLOAD_MAX,
-    RECORDS_MAX,
-    Footer,
-    IndexEntry,
-    Kind,
-    Preamble,
-    Totals,
-)
+from hftcap.capture.footer import Footer, IndexEntry, Totals
+from hftcap.capture.format import BLOCK_RAW_MAX, ENTRIES_MAX, NONE_NS, NOTES_RAW_MAX, PAYLOAD_MAX, RECORDS_MAX, Kind
+from hftcap.capture.preamble import Preamble
 from hftcap.errors import CaptureError, OverLimit, WriteFailed
 
 BLOCK_BYTES = 256 << 10
@@ -197,18 +187,7 @@ class SegmentWriter:
         )
         offset = self.size
         self._write(stored)
-        self._entries.append(
-            IndexEntry(
-                offset,
-                header.sequence,
-                header.min_mono_ns,
-                header.max_mono_ns,
-                header.min_recv_ns,
-                header.max_recv_ns,
-                header.records,
-                header.payloads_raw,
-            )
-        )
+        self._entries.append(IndexEntry.of(offset, header))
         self.sequence += 1
         for kind in Kind:
             self._by_kind[kind] += int((columns.kind == kind).sum())
@@ -220,7 +199,7 @@ class SegmentWriter:
         """Write what is open and the footer, and close the file; with `fsync` it is on the disk when this returns."""
         try:
             self.cut()
-            self._write(Footer(tuple(self._entries), self.totals()).pack(self.size))
+            self._write(Footer(tuple(self._entries), self.totals(), self._preamble).pack(self.size))
             if fsync:
                 os.fsync(self._fd)
         except OSError as error:
