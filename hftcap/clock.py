@@ -27,3 +27,8 @@ class SystemClock:
     def mono_ns(self) -> int:
         """Return CLOCK_MONOTONIC in nanoseconds."""
         return time.monotonic_ns()
+
+    def sleep(self, span_ns: int) -> bool:
+        """Let so much time pass; always True, so that it serves where a caller may be told to stop waiting."""
+        time.sleep(span_ns / 1e9)
+        return True

@@ -9,12 +9,16 @@ HftcapError                  something this package refuses or cannot do; the co
 │   ├── DamagedPart          bytes of a capture that contradict each other
 │   ├── OverLimit            a record larger than the format allows
 │   ├── AlreadyExists        would overwrite a capture
+│   ├── FolderBusy           another process writes into the folder
 │   ├── SeveralRecordings    more than one recording where one is wanted
 │   └── WriteFailed          a capture could not be written; what was sealed stays
 ├── ImportFailed             another tool's file cannot be imported
 ├── ReportExists             would overwrite a report
+├── NoSuchRecord             an address that names no record
 ├── UnknownSymbol            a symbol the capture does not have
 ├── NoDepth                  a symbol of which the capture has no depth
+├── MarketsDiffer            captures of more than one market in one run
+├── MarketUnknown            a damaged capture no longer says which market it is of
 ├── BadInstant               a time on the command line that cannot be read (exit 2)
 └── DecimalError             decimal text that is not a scaled integer
     ├── NotADecimal          not a plain decimal number
@@ -113,6 +117,17 @@ class AlreadyExists(CaptureError):
         return f"{path}: a capture is there already and is never overwritten; name another folder"
 
 
+class FolderBusy(CaptureError):
+    """A folder into which another process is writing a capture."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        (path,) = self.args
+        return f"{path}: another process is writing a capture here; name another folder, or stop that one"
+
+
 class SeveralRecordings(CaptureError):
     """More than one recording where exactly one is wanted."""
 
@@ -157,6 +172,17 @@ class ReportExists(HftcapError):
         return f"{path}: a report is there already; name another folder, or pass --force to replace it"
 
 
+class NoSuchRecord(HftcapError):
+    """An address, SEGMENT:BLOCK:RECORD, at which there is nothing."""
+
+    def __init__(self, path: Path, wanted: str, found: str) -> None:
+        super().__init__(path, wanted, found)
+
+    def __str__(self) -> str:
+        path, wanted, found = self.args
+        return f"{path}: no {wanted}: found {found}"
+
+
 class UnknownSymbol(HftcapError):
     """A symbol for which the capture holds nothing."""
 
@@ -177,6 +203,28 @@ class NoDepth(HftcapError):
     def __str__(self) -> str:
         symbol, with_depth = self.args
         return f"no depth of {symbol} is in this capture, so it has no book; {', '.join(with_depth) or 'no symbol'} has"
+
+
+class MarketsDiffer(HftcapError):
+    """Captures of more than one market, asked to be replayed as one feed."""
+
+    def __init__(self, markets: tuple[str, ...]) -> None:
+        super().__init__(markets)
+
+    def __str__(self) -> str:
+        (markets,) = self.args
+        return f"found captures of the markets {', '.join(markets)}, expected one market: replay them one at a time"
+
+
+class MarketUnknown(HftcapError):
+    """A capture whose preamble is damaged and that no sibling or footer can stand in for."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(path, found)
+
+    def __str__(self) -> str:
+        path, found = self.args
+        return f"{path}: its market is {found!r}, expected spot, usdm or coinm: cat, verify and recover still read it"
 
 
 class BadInstant(HftcapError):

@@ -1,22 +1,25 @@
 """Blocks through the kernel to whoever consumes columns, as fast as they can be taken.
 
-recording --chunks--> kernel --columns--> consumer, in record order
+recordings --merged chunks--> kernel --columns--> consumer, in timeline order
+
+A run over one recording may begin in the middle: the kernel takes up a state from the sidecar before that place and
+replays the rest of the way.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hftcap.binance.endpoints import Market
-from hftcap.capture.reader import Chunk, Recording
+from hftcap.capture.merge import merged
+from hftcap.capture.reader import Chunk, Finding, Place, Recording
+from hftcap.checkpoints import Head, SidecarWriter, open_sidecar, parser_digest
+from hftcap.errors import MarketsDiffer, MarketUnknown
 from hftcap.kernel import Columns, Kernel
 
 
 @dataclass(slots=True)
 class Batch:
-    """One block of a recording with what the kernel made of it.
-
-    `records` may be less than the block's where a run stops inside it; `columns` has that many rows.
-    """
+    """A run of a block's records with what the kernel made of them; `columns` has `records` rows."""
 
     chunk: Chunk
     columns: Columns
@@ -24,34 +27,138 @@ class Batch:
 
 
 class Run:
-    """One pass over a recording. `kernel` has the books as they stand after the batches taken so far."""
+    """One pass over recordings. `kernel` has the books as they stand after the batches taken so far.
 
-    def __init__(self, recording: Recording) -> None:
-        preamble = recording.preamble
-        self.recording = recording
-        self.market = Market(preamble.market)
-        self.kernel = Kernel(self.market, expects_snapshots=preamble.expects_snapshots)
+    Raises:
+        MarketsDiffer: the recordings are of more than one market, whose symbols and rules are not the same.
+        MarketUnknown: a damaged recording no longer says which market it is of.
+    """
 
-    def batches(self, until_ns: int | None = None, progress: Callable[[int], None] | None = None) -> Iterator[Batch]:
-        """Yield every block's batch, up to the last record whose timeline is at or before `until_ns`.
+    def __init__(self, recordings: Recording | Sequence[Recording], *, books_only: bool = False) -> None:
+        self.recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+        markets = {recording.preamble.market for recording in self.recordings}
+        if len(markets) > 1:
+            raise MarketsDiffer(tuple(sorted(markets)))
+        (market,) = markets
+        if market not in set(Market):
+            raise MarketUnknown(self.recordings[0].segments[0].path, market)
+        self.market = Market(market)
+        # One recording that waited for snapshots is enough: joining is judged by symbol, and it says so.
+        expects = any(recording.preamble.expects_snapshots for recording in self.recordings)
+        self.kernel = Kernel(self.market, expects_snapshots=expects, books_only=books_only)
 
-        `progress` is called with the stored bytes of each block taken.
+    @property
+    def recording(self) -> Recording:
+        """The recording of a run over one."""
+        (recording,) = self.recordings
+        return recording
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of all files."""
+        return sum(recording.file_bytes for recording in self.recordings)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the reading so far found wrong."""
+        return [finding for recording in self.recordings for finding in recording.findings]
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a segment without footer was met."""
+        return any(recording.truncated for recording in self.recordings)
+
+    def batches(
+        self,
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        start: Place | None = None,
+    ) -> Iterator[Batch]:
+        """Yield every batch, up to the last record whose timeline is at or before `until_ns`.
+
+        `progress` is called with the stored bytes of each block taken; `start` is what `take_up` returned.
         """
-        for chunk in self.recording.chunks():
-            records = chunk.block.records if until_ns is None else chunk.upto(until_ns)
-            yield Batch(chunk, self.kernel.run(chunk.block, records), records)
-            if progress is not None:
+        chunks = merged(self.recordings) if start is None else self.recording.chunks(start)
+        for found in chunks:
+            chunk = found if until_ns is None else replace(found, stop=found.upto(until_ns))
+            if chunk.records or chunk.block.notes:
+                yield Batch(chunk, self.kernel.run(chunk.block, chunk.stop, first=chunk.first), chunk.records)
+            if progress is not None and chunk.stop == chunk.block.records:
                 progress(chunk.block.header.block_bytes)
-            if records < chunk.block.records:
+            if chunk.stop < found.stop:
                 return
 
+    def take_up(self, timeline_ns: int) -> Place | None:
+        """Load the kernel with the last state kept before an instant; return where to go on, None for the start.
 
-def span(recording: Recording) -> tuple[int | None, int | None]:
-    """Return the timeline's first and last instant, None where the recording is empty; reads it to its end."""
-    first: int | None = None
-    last: int | None = None
+        Sidecars that are missing or stale are made first, which costs a replay up to that segment's end, once. Where
+        they cannot be written, or the run is over several recordings, the replay begins at the start.
+        """
+        if len(self.recordings) > 1:
+            return None
+        target = self.recording.seek(timeline_ns)
+        if target is None:
+            return None
+        for wanted in (False, True):
+            if wanted and not write_sidecars(self.recording, target.segment):
+                return None
+            place = self._from_sidecar(target)
+            if place is not None:
+                return place
+        return None
+
+    def _from_sidecar(self, target: Place) -> Place | None:
+        """Load the state before `target` from its own segment's sidecar, or from the segment before an unsealed one."""
+        for number in range(target.segment, -1, -1):
+            head = _head(self.recording, number)
+            if head is None:
+                continue  # not sealed: the segment before has the last state there can be
+            segment = self.recording.segments[number]
+            sidecar = open_sidecar(segment.path, head)
+            entries = segment.index()
+            last = target.entry if number == target.segment else entries[-1]
+            found = None if sidecar is None else sidecar.before(segment.position(last.sequence))
+            if found is None:
+                return None
+            position, state = found
+            self.kernel.load(state)
+            return self.recording.place(number, position)
+        return None
+
+
+def _head(recording: Recording, number: int) -> Head | None:
+    """Return what a sidecar of a sealed segment must say, None where the segment is not sealed."""
+    segment = recording.segments[number]
+    crc = segment.footer_crc()
+    if crc is None:
+        return None
+    preamble = segment.preamble
+    return Head(preamble.capture_id, preamble.segment, crc, parser_digest())
+
+
+def write_sidecars(recording: Recording, upto_segment: int) -> bool:
+    """Replay from the start and write the sidecar of every sealed segment up to one; False where one cannot be."""
+    run = Run(recording)
+    by_path = {segment.path: number for number, segment in enumerate(recording.segments)}
+    writer: SidecarWriter | None = None
+    current = -1
     for chunk in recording.chunks():
-        if len(chunk.timeline_ns):
-            first = int(chunk.timeline_ns[0]) if first is None else first
-            last = int(chunk.timeline_ns[-1])
-    return first, last
+        number = by_path[chunk.path]
+        if number != current:
+            if writer is not None and not writer.finish():
+                return False
+            if number > upto_segment:
+                return True
+            current = number
+            head = _head(recording, number)
+            writer = None if head is None else SidecarWriter(chunk.path, head)
+        if writer is not None:
+            writer.reach(chunk.position, chunk.block.header.payloads_raw, run.kernel)
+        run.kernel.run(chunk.block)
+    return writer is None or writer.finish()
+
+
+def span(recordings: Sequence[Recording]) -> tuple[int | None, int | None]:
+    """Return the timeline's first and last instant, None where the recordings are empty; opens two blocks of each."""
+    spans = [found for recording in recordings if (found := recording.span()) is not None]
+    return min((first for first, _ in spans), default=None), max((last for _, last in spans), default=None)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from hftcap.capture.block import decode_block
 from hftcap.capture.decode import Damage, StoredBlock
-from hftcap.capture.format import Flaw, Footer, Newer, Preamble
+from hftcap.capture.footer import Footer
+from hftcap.capture.format import Flaw
+from hftcap.capture.preamble import Newer, Preamble
 from hftcap.capture.reader import Finding, Segment
 from hftcap.capture.segments import find_segments
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "latency": {"errors"},
     "kernel": {"errors", "fixed", "capture", "binance", "book"},
     "report": {"errors", "fixed", "capture", "kernel", "latency"},
-    "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency"},
+    "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "checkpoints"},
     "checkpoints": {"errors", "fixed", "capture", "binance", "book", "kernel"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
     "verify": {"errors", "capture"},

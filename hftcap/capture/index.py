@@ -49,6 +49,24 @@ def read_footer(path: Path) -> Footer | None:
     return None if isinstance(footer, Flaw) else footer
 
 
+def read_footer_crc(path: Path) -> int | None:
+    """Return the checksum in the tail of a file's footer, None where the file does not end with one.
+
+    Raises:
+        Unreadable: the operating system refused.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, 2) < TAIL.size:
+                return None
+            file.seek(-TAIL.size, 2)
+            crc: int
+            _, crc, magic = TAIL.unpack(file.read(TAIL.size))
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from error
+    return crc if magic == TAIL_MAGIC else None
+
+
 def hop(path: Path, first: int) -> Iterator[IndexEntry]:
     """Yield an entry for every block from byte `first` on, where the preamble ends.
 

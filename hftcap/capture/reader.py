@@ -186,6 +186,29 @@ class Recording:
                 latest = max(latest, highest)
         return place
 
+    def place(self, segment_number: int, position: int) -> Place | None:
+        """Return the place of a block by its segment and position, None where the index has no such block."""
+        latest = NONE_NS
+        for number, segment in enumerate(self.segments[: segment_number + 1]):
+            offset = segment.preamble.timeline_offset_ns
+            for entry in segment.index():
+                if number == segment_number and segment.position(entry.sequence) == position:
+                    return Place(number, entry, latest)
+                if entry.records:
+                    latest = max(latest, self._highest(segment, entry, offset))
+        return None
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the first and last instant of the timeline, None where there are no records; opens one block."""
+        highest = [
+            self._highest(segment, entry, segment.preamble.timeline_offset_ns)
+            for segment in self.segments
+            for entry in segment.index()
+            if entry.records
+        ]
+        first = next((chunk for chunk in self.chunks() if chunk.records), None)
+        return None if first is None else (int(first.timeline_ns[0]), max(highest))
+
     def _highest(self, segment: Segment, entry: IndexEntry, offset: int | None) -> int:
         if segment.preamble.time_base is TimeBase.WALL:
             return entry.max_recv_ns

@@ -21,7 +21,7 @@ from hftcap.capture.format import (
     Flaw,
     TimeBase,
 )
-from hftcap.capture.index import hop, read_footer
+from hftcap.capture.index import hop, read_footer, read_footer_crc
 from hftcap.capture.preamble import Newer, Preamble
 from hftcap.capture.segments import PART_SUFFIX
 from hftcap.errors import DamagedPart, NewerFormat, NotACapture, Unreadable
@@ -175,6 +175,10 @@ class Segment:
             self._index = footer.entries if footer is not None else tuple(hop(self.path, self._first_offset()))
         return self._index
 
+    def footer_crc(self) -> int | None:
+        """Return the checksum of the footer, which stands for the whole file; None where it is not sealed."""
+        return read_footer_crc(self.path)
+
     def _first_offset(self) -> int:
         return next((part.offset for part in self.parts() if isinstance(part, StoredBlock)), self.size)
 
@@ -250,7 +254,7 @@ class Segment:
             which = (
                 f"block {self.next_sequence} is" if missing == 1 else f"{missing} blocks from {self.next_sequence} are"
             )
-            self._find(offset, f"{which} missing")
+            self._find(offset, f"{which.format(self.next_sequence)} missing")
 
     def _settle(self) -> None:
         """Say what only the end of the segment can tell."""

@@ -4,10 +4,14 @@ A segment is `<name>.hcap.zst.part` while it is written and loses `.part` when i
 carry capture id and segment number for people; a reader believes only the preamble.
 """
 
+import errno
+import fcntl
+import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +20,7 @@ from hftcap.capture.block import LOSS, Note, note_flaw
 from hftcap.capture.format import NONE_NS, Kind, TimeBase
 from hftcap.capture.preamble import Preamble
 from hftcap.capture.writer import BLOCK_BYTES, LEVEL, SegmentWriter, WallOffset
-from hftcap.errors import AlreadyExists, NoSegments, Unreadable, WriteFailed
+from hftcap.errors import AlreadyExists, FolderBusy, NoSegments, Unreadable, WriteFailed
 
 SUFFIX = ".hcap.zst"
 PART_SUFFIX = ".hcap.zst.part"
@@ -57,6 +61,61 @@ def segment_name(preamble: Preamble, first_ns: int) -> str:
     return f"{begin}-{preamble.capture_id[:8]}-{preamble.segment:06d}{SUFFIX}"
 
 
+class FolderLock:
+    """The right to write into a capture folder: an advisory lock on the folder itself, gone with its process.
+
+    Raises:
+        FolderBusy: another process holds it.
+        WriteFailed: the folder cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise WriteFailed(folder, error.strerror or str(error)) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._fd)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise FolderBusy(folder) from error
+            # A file system without locks: two writers are then told apart by O_EXCL on each segment alone.
+            self._fd = -1
+
+    def release(self) -> None:
+        """Give the right back; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def is_being_written(folder: Path) -> bool:
+    """Say whether a writer holds a capture folder at this moment."""
+    try:
+        FolderLock(folder).release()
+    except FolderBusy:
+        return True
+    except WriteFailed:
+        return False
+    return False
+
+
+class Fsync(StrEnum):
+    """When what is written is forced to the disk: a crash of the machine loses what was not.
+
+    `seal`: the file before it is renamed, and the folder after. `1s`: every second besides, when `tick` is called.
+    """
+
+    NEVER = "never"
+    SEAL = "seal"
+    EVERY_SECOND = "1s"
+
+
+FLUSH_NS = 1_000_000_000
+_RESTATED = ("connect", "subscribe")
+
+
 @dataclass(frozen=True, slots=True)
 class CaptureHead:
     """What is the same in all segments of a recording to be written; fields as in `Preamble`."""
@@ -81,8 +140,13 @@ class CaptureWriter:
     leaving it by an exception writes what was added and keeps the open segment as `.part`, so nothing half-made
     passes for whole. `wall` may be replaced at any time and holds for the records added from then on.
 
+    With `beside` the folder may hold captures already, of which none is touched. The folder is locked until the
+    capture is sealed or left. Every segment's first notes repeat the connections that are open and what they are
+    subscribed to, as the notes `connect`, `subscribe` and `close` (by `conn`) told, so that it can be read alone.
+
     Raises:
-        AlreadyExists: the folder holds a capture.
+        AlreadyExists: the folder holds a capture, and `beside` is not set.
+        FolderBusy: another process writes there.
         WriteFailed: the operating system refused.
     """
 
@@ -93,7 +157,9 @@ class CaptureWriter:
         *,
         level: int = LEVEL,
         block_bytes: int = BLOCK_BYTES,
-        fsync: bool = True,
+        fsync: Fsync | bool = Fsync.SEAL,
+        flush_ns: int = FLUSH_NS,
+        beside: bool = False,
     ) -> None:
         self.folder = folder
         self.sealed: list[Path] = []
@@ -103,7 +169,11 @@ class CaptureWriter:
         self._head = head
         self._level = level
         self._block_bytes = block_bytes
-        self._fsync = fsync
+        self._fsync = fsync if isinstance(fsync, Fsync) else Fsync.SEAL if fsync else Fsync.NEVER
+        self._flush_ns = flush_ns
+        self._open_since: int | None = None
+        self._synced_at: int | None = None
+        self._standing: dict[int, list[Note]] = {}
         self._writer: SegmentWriter | None = None
         self._segment = 0
         self._sequence = 0
@@ -112,10 +182,18 @@ class CaptureWriter:
         self._source: dict[str, Any] | None = None  # Any: JSON
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if any(is_segment(entry) for entry in folder.iterdir()):
-                raise AlreadyExists(folder)
         except OSError as error:
             raise WriteFailed(folder, error.strerror or str(error)) from error
+        self._lock = FolderLock(folder)
+        try:
+            if not beside and any(is_segment(entry) for entry in folder.iterdir()):
+                raise AlreadyExists(folder)
+        except OSError as error:
+            self._lock.release()
+            raise WriteFailed(folder, error.strerror or str(error)) from error
+        except AlreadyExists:
+            self._lock.release()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -123,10 +201,13 @@ class CaptureWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.seal()
-        elif self._writer is not None:
-            self._writer.abandon()
+        try:
+            if error is None:
+                self.seal()
+            elif self._writer is not None:
+                self._writer.abandon()
+        finally:
+            self._lock.release()
 
     def begin_segment(self, source: dict[str, Any] | None = None) -> None:  # Any: JSON
         """Seal the open segment, if any; the next record begins a new one, with `source` in its preamble."""
@@ -152,6 +233,29 @@ class CaptureWriter:
         writer.add(payload, time_ns, kind=kind, conn=conn, flags=flags, rx_lag_ns=rx_lag_ns, note=note)
         self.records += 1
 
+    def tick(self, mono_ns: int) -> None:
+        """Cut the open block where it is older than `flush_ns`, and force it to the disk where that is due.
+
+        Call it at least every fifth of `flush_ns`, with the monotonic clock: what was added longer ago than
+        `flush_ns` and one such step is then in the file, whatever happens to this process.
+        """
+        writer = self._writer
+        if writer is None:
+            return
+        if not writer.pending:
+            self._open_since = None
+        elif self._open_since is None:
+            self._open_since = mono_ns
+        if self._open_since is not None and mono_ns - self._open_since >= self._flush_ns:
+            writer.cut()
+            self._open_since = None
+        if self._fsync is Fsync.EVERY_SECOND:
+            if self._synced_at is None:
+                self._synced_at = mono_ns
+            elif mono_ns - self._synced_at >= FLUSH_NS:
+                writer.sync()
+                self._synced_at = mono_ns
+
     def note(self, note: Note) -> None:
         """Append a note about no record; one that comes before the first record of a segment is kept for it.
 
@@ -163,10 +267,23 @@ class CaptureWriter:
             raise ValueError(flaw)
         if note["note"] == LOSS:
             self.losses += int(note["count"])
+        self._remember(note)
         if self._writer is None:
             self._pending.append(note)
         else:
             self._writer.note(note)
+
+    def _remember(self, note: Note) -> None:
+        """Keep what the next segment has to repeat."""
+        conn = note.get("conn")
+        if not isinstance(conn, int):
+            return
+        if note["note"] == "close":
+            self._standing.pop(conn, None)
+        elif note["note"] == "connect":
+            self._standing[conn] = [note]
+        elif note["note"] in _RESTATED:
+            self._standing.setdefault(conn, []).append(note)
 
     def seal(self) -> None:
         """Seal the open segment. A recording without any record still leaves one segment, with its notes."""
@@ -195,6 +312,10 @@ class CaptureWriter:
         )
         writer.wall = self.wall
         self._writer = writer
+        if self._segment:
+            for note in itertools.chain.from_iterable(self._standing.values()):
+                if note not in self._pending:
+                    writer.note(note | {"restated": True})
         for note in self._pending:
             writer.note(note)
         self._pending = []
@@ -207,7 +328,7 @@ class CaptureWriter:
         self._segment += 1  # even where sealing fails: no number is given twice
         self._source = None
         try:
-            writer.seal(fsync=self._fsync)
+            writer.seal(fsync=self._fsync is not Fsync.NEVER)
         finally:
             self._sequence = writer.sequence
         sealed = writer.path.with_name(writer.path.name.removesuffix(".part"))
@@ -215,7 +336,7 @@ class CaptureWriter:
             raise AlreadyExists(sealed)
         try:
             writer.path.rename(sealed)
-            if self._fsync:
+            if self._fsync is not Fsync.NEVER:
                 _fsync_folder(self.folder)
         except OSError as error:
             raise WriteFailed(sealed, error.strerror or str(error)) from error

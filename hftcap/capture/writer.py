@@ -152,6 +152,22 @@ class SegmentWriter:
             self.cut()
         self._append_note(note | {"record": len(self._rows)}, len(self._rows) + 1)
 
+    @property
+    def pending(self) -> bool:
+        """Whether the open block holds anything."""
+        return bool(self._rows or self._notes)
+
+    def sync(self) -> None:
+        """Force what is written to the disk.
+
+        Raises:
+            WriteFailed: the operating system refused.
+        """
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise WriteFailed(self.path, error.strerror or str(error)) from error
+
     def cut(self) -> None:
         """Close the open block and write it; nothing happens where it is empty.
 

@@ -7,7 +7,7 @@ Results go to stdout, talk and progress to stderr; a closed pipe is not an error
 import os
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -16,6 +16,9 @@ from hftcap.cli.console import say
 from hftcap.errors import BadInstant, HftcapError
 
 FAILED, USAGE, LOST = 1, 2, 3
+
+# The base of all usage errors, which typer does not export.
+_UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(
     name="hftcap",
@@ -52,17 +55,43 @@ for _verb in _VERBS:
 def main() -> None:
     """Run the command line; never let a traceback out for anything this package foresees."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False) or 0)
     except BadInstant as error:
-        say(f"hftcap: {error}")
-        sys.exit(USAGE)
+        _end(USAGE, str(error))
     except HftcapError as error:
-        say(f"hftcap: {error}")
-        sys.exit(FAILED)
-    except BrokenPipeError:
-        # The reader of our output has seen enough. Python would complain once more when it flushes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end(FAILED, str(error))
+    except _UsageError as error:
+        _end(USAGE, _usage_sentence(error))
+    except (KeyboardInterrupt, typer.Abort):
+        _end(130, "interrupted")
+    except SystemExit as end:
+        # A closed pipe, which typer and rich answer with exit code 1: the reader of our output has seen enough.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _drop_output()
         sys.exit(0)
-    except KeyboardInterrupt:
-        say("hftcap: interrupted")
-        sys.exit(130)
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(0)
+    except OSError as error:
+        # Every file is opened where its errors get their words; what is left is the place the results go to.
+        _drop_output()
+        _end(FAILED, f"{error.filename or 'output'}: {error.strerror or error}")
+
+
+def _usage_sentence(error: Exception) -> str | None:
+    """Return what is wrong with the command line in one line; None where help has been printed in its stead."""
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]  # what makes it a usage error
+    command = getattr(getattr(error, "ctx", None), "command_path", "hftcap")
+    return f"{message.rstrip('.')}; see {command} --help" if message else None
+
+
+def _end(code: int, sentence: str | None) -> NoReturn:
+    if sentence:
+        say(f"hftcap: {sentence}")
+    sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere: Python would try again when it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -36,23 +36,25 @@ def book(
 
     The digest is over all levels, however many are printed. Exit code 3 where the capture is cut or damaged.
     """
-    from hftcap.capture.reader import open_recording
+    from hftcap.capture.reader import open_recordings
     from hftcap.fixed import format_e8
     from hftcap.pipeline import Run, span
 
-    recording = open_recording(captures)
+    recordings = open_recordings(captures)
+    run = Run(recordings, books_only=True)
+    last_ns: int | None = None
     relative = at.startswith(("+", "-"))
-    until = None if at == "end" else instant_ns(at, *(span(recording) if relative else (None, None)))
-    run = Run(recording)
-    at_ns = until
-    with progress("replaying", recording.file_bytes) as advance:
-        for batch in run.batches(until, progress=advance):
-            if until is None and batch.records:
-                at_ns = int(batch.chunk.timeline_ns[batch.records - 1])
-    findings = recording.findings
+    until = None if at == "end" else instant_ns(at, *(span(recordings) if relative else (None, None)))
+    start = None if until is None else run.take_up(until)
+    with progress("replaying", run.file_bytes) as advance:
+        for batch in run.batches(until, progress=advance, start=start):
+            if batch.records:
+                last_ns = int(batch.chunk.timeline_ns[batch.chunk.stop - 1])
+    at_ns = last_ns if until is None else until
+    findings = run.findings
     found = run.kernel.books.get(symbol)
     if found is None or not found.has_depth:
-        found = _not_yet(recording, symbol)
+        found = _not_yet(recordings, symbol)
     state = found.sync.state
     sides = {"bids": found.book.bids(levels), "asks": found.book.asks(levels)}
     result: dict[str, Any] = {  # Any: the JSON of the contract
@@ -75,12 +77,12 @@ def book(
         raise typer.Exit(3)
 
 
-def _not_yet(recording: "Recording", symbol: str) -> "SymbolBook":
+def _not_yet(recordings: "list[Recording]", symbol: str) -> "SymbolBook":
     """Return the empty book of a symbol whose depth begins later; refuse one that never has any."""
     from hftcap.errors import NoDepth, UnknownSymbol
     from hftcap.pipeline import Run
 
-    whole = Run(recording)
+    whole = Run(recordings)
     for _ in whole.batches():
         pass
     if symbol not in whole.kernel.symbols:
@@ -88,7 +90,7 @@ def _not_yet(recording: "Recording", symbol: str) -> "SymbolBook":
     with_depth = tuple(sorted(name for name, each in whole.kernel.books.items() if each.has_depth))
     if symbol not in with_depth:
         raise NoDepth(symbol, with_depth)
-    return Run(recording).kernel.new_book()
+    return Run(recordings).kernel.new_book()
 
 
 def _show(result: dict[str, Any], levels: int) -> None:  # Any: the JSON of the contract

@@ -2,13 +2,17 @@
 
 import base64
 import json
+import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hftcap.cli.console import say
 from hftcap.cli.options import Captures
+from hftcap.clock import SystemClock
 
 if TYPE_CHECKING:
     from hftcap.capture.reader import Chunk, Recording
@@ -19,7 +23,12 @@ _EPILOG = """[bold]Examples[/bold]
 
   hftcap cat btc --raw | zstd -19 > payloads.zst
 
-  hftcap cat btc --notes | grep '"note"'"""
+  hftcap cat btc/20240809T000000Z-0580ee13-000000.hcap.zst:12:345     block 12, record 345 of one segment
+
+  hftcap cat live --follow | jq .payload"""
+
+_POLL_NS = 100_000_000
+_ADDRESS = re.compile(r"(.+):(\d+):(\d+)", re.ASCII)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,45 +40,99 @@ def cat(
     captures: Captures,
     raw: Annotated[bool, typer.Option("--raw", help="Payload bytes alone, each followed by a newline.")] = False,
     notes: Annotated[bool, typer.Option("--notes", help="Print the capture's own notes as well.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for what is still being written.")] = False,
 ) -> None:
     """Print records as NDJSON in record order: times, kind, connection and payload; binary payloads as base64.
 
-    With --raw the output is byte for byte what `zstd -dc` prints. Exit code 3 where the capture is cut or damaged.
+    A capture may be given as SEGMENT:BLOCK:RECORD, which prints that one record. With --raw the output of one
+    capture is byte for byte what `zstd -dc` prints. Exit code 3 where the capture is cut or damaged.
     """
-    from hftcap.capture.reader import open_recording
-
-    recording = open_recording(captures)
+    findings: list[str] = []
     out = sys.stdout.buffer
-    for chunk in recording.chunks():
-        if raw:
-            out.write(chunk.block.payloads)
-        else:
-            out.write("".join(_lines(chunk, with_notes=notes)).encode())
+    for chunk in _chunks(captures, follow, findings):
+        out.write(_raw(chunk) if raw else "".join(_lines(chunk, with_notes=notes)).encode())
+        if follow:
+            out.flush()
     out.flush()
-    _say_findings(recording)
-
-
-def _say_findings(recording: "Recording") -> None:
-    for finding in recording.findings:
-        say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
-    if recording.findings:
+    for finding in findings:
+        say(f"hftcap: {finding}")
+    if findings:
         raise typer.Exit(3)
+
+
+def _chunks(captures: list[Path], follow: bool, findings: list[str]) -> Iterator["Chunk"]:
+    """Yield what is to be printed; once all is read, `findings` has what is wrong with the storage."""
+    from hftcap.capture.follow import follow as follow_folder
+    from hftcap.capture.merge import merged
+    from hftcap.capture.reader import open_recordings
+
+    if follow:
+        if len(captures) != 1 or not captures[0].is_dir():
+            raise typer.BadParameter("--follow takes one capture folder")
+        clock = SystemClock()
+        yield from follow_folder(captures[0], lambda: clock.sleep(_POLL_NS))
+        return
+    address = _ADDRESS.fullmatch(str(captures[0]))
+    if address and not captures[0].exists():
+        if len(captures) != 1:
+            raise typer.BadParameter("SEGMENT:BLOCK:RECORD stands alone")
+        yield _one(Path(address[1]), int(address[2]), int(address[3]))
+        return
+    recordings = open_recordings(captures)
+    yield from merged(recordings)
+    findings += _said(recordings)
+
+
+def _said(recordings: "list[Recording]") -> list[str]:
+    found = [finding for recording in recordings for finding in recording.findings]
+    return [f"{finding.path.name} at byte {finding.offset}: {finding.what}" for finding in found]
+
+
+def _one(path: Path, position: int, record: int) -> "Chunk":
+    from dataclasses import replace
+
+    from hftcap.capture.reader import open_recording
+    from hftcap.errors import NoSuchRecord
+
+    recording = open_recording([path])
+    place = recording.place(0, position)
+    chunk = None if place is None else next(recording.chunks(place), None)
+    if chunk is None or chunk.position != position:
+        raise NoSuchRecord(path, f"block {position}", f"{len(recording.segments[0].index())} blocks, from 0")
+    if record >= chunk.records:
+        raise NoSuchRecord(path, f"record {record} of block {position}", f"{chunk.records} records there, from 0")
+    return replace(chunk, first=record, stop=record + 1)
+
+
+def _raw(chunk: "Chunk") -> bytes:
+    block = chunk.block
+    if chunk.records == block.records:
+        return block.payloads
+    return b"".join(block.payload(record) + b"\n" for record in range(chunk.first, chunk.stop))
 
 
 def _lines(chunk: "Chunk", *, with_notes: bool) -> list[str]:
     from hftcap.capture.format import NONE_NS, Kind, TimeBase
 
-    block = chunk.block
+    block, rows = chunk.block, chunk.rows
     columns = block.columns
     imported = block.time_base is TimeBase.WALL
     about: dict[int | None, list[dict[str, object]]] = {}
     for note in block.notes if with_notes else ():
         about.setdefault(note.get("record"), []).append(note)
     requests = {note["record"]: note for note in block.notes if note.get("note") == "rest"}
-    lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in about.pop(None, [])]
-    fields = (block.recv_ns, columns.time_ns, columns.rx_lag_ns, chunk.timeline_ns, columns.kind, columns.conn)
-    flags = columns.flags.tolist()
-    for record, (recv, mono, lag, timeline, kind, conn) in enumerate(zip(*(f.tolist() for f in fields), strict=True)):
+    lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in about.pop(None, []) if not chunk.first]
+    fields = (
+        block.recv_ns,
+        columns.time_ns,
+        columns.rx_lag_ns,
+        chunk.timeline_ns,
+        columns.kind,
+        columns.conn,
+        columns.flags,
+    )
+    values = zip(*(field[rows].tolist() for field in fields), strict=True)
+    for record, (recv, mono, lag, timeline, kind, conn, flags) in enumerate(values, start=chunk.first):
         lines += [json.dumps(note, ensure_ascii=False) + "\n" for note in about.get(record, [])]
         payload = block.payload(record)
         entry: dict[str, object] = {
@@ -79,7 +142,7 @@ def _lines(chunk: "Chunk", *, with_notes: bool) -> list[str]:
             "timeline_ns": timeline,
             "kind": Kind(kind).name.lower(),
             "conn": conn,
-            "flags": flags[record],
+            "flags": flags,
         }
         request = requests.get(record)
         if request is not None:

@@ -10,7 +10,8 @@ import typer
 from hftcap.errors import BadInstant
 
 Captures = Annotated[
-    list[Path], typer.Argument(metavar="CAPTURE...", help="Capture folders or segment files of one recording.")
+    list[Path],
+    typer.Argument(metavar="CAPTURE...", help="Capture folders or segment files; several are merged by timeline."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print one JSON object on stdout.")]
 

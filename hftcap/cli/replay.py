@@ -43,21 +43,22 @@ def replay(
     With --report the tables messages, bbo and latency are written as Parquet. Exit code 3 where records are known
     to be lost.
     """
-    from hftcap.capture.reader import open_recording
+    from hftcap.capture.reader import open_recordings
     from hftcap.pipeline import Run
     from hftcap.stats.collect import Stats, add_batch, finish
 
     clock = SystemClock()
-    recording = open_recording(captures)
-    run = Run(recording)
+    recordings = open_recordings(captures)
+    run = Run(recordings)
     stats = Stats()
     writer: Any = nullcontext()  # Any: a Report or nothing at all
     if report is not None:
         from hftcap.report.parquet import Report
 
-        writer = Report(report, [recording.preamble.capture_id], interval_ns=round(interval * 1e9), force=force)
+        ids = [each.preamble.capture_id for each in recordings]
+        writer = Report(report, ids, interval_ns=round(interval * 1e9), force=force)
     start_ns = clock.mono_ns()
-    with writer, progress("replaying", recording.file_bytes) as advance:
+    with writer, progress("replaying", run.file_bytes) as advance:
         for batch in run.batches(progress=advance):
             add_batch(stats, batch, run)
             if report is not None:

@@ -22,12 +22,12 @@ def stats(captures: Captures, as_json: AsJson = False) -> None:
 
     Exit code 3 where records are known to be lost: a loss was noted, a segment is cut, a block is damaged.
     """
-    from hftcap.capture.reader import open_recording
+    from hftcap.capture.reader import open_recordings
     from hftcap.stats import collect, to_json
 
-    recording = open_recording(captures)
-    with progress("reading", recording.file_bytes) as advance:
-        found = collect(recording, progress=advance)
+    recordings = open_recordings(captures)
+    with progress("reading", sum(each.file_bytes for each in recordings)) as advance:
+        found = collect(recordings, progress=advance)
     result = to_json(found)
     if as_json:
         show_json(result)

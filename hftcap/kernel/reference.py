@@ -92,11 +92,15 @@ class ReferenceKernel:
 
     Blocks must come in record order. `symbols` and `streams` are the tables that the columns' indices point into;
     they grow as names appear. `books` holds every symbol that had a quote, an update or a snapshot.
+
+    With `books_only`, payloads that cannot be an update or a snapshot are passed over: the books come out the same,
+    the columns of other records are left empty and the bookTicker check does not go on.
     """
 
     name = "reference"
 
-    def __init__(self, market: Market, *, expects_snapshots: bool) -> None:
+    def __init__(self, market: Market, *, expects_snapshots: bool, books_only: bool = False) -> None:
+        self._books_only = books_only
         self.symbols: list[str] = []
         self.streams: list[str] = []
         self.books: dict[str, SymbolBook] = {}
@@ -107,22 +111,24 @@ class ReferenceKernel:
         self._stream_index: dict[str | None, int] = {None: -1}
         self._touch: dict[int, tuple[int, ...]] = {}
 
-    def run(self, block: Block, stop: int | None = None) -> Columns:
-        """Take the records of a block, or the first `stop` of them, and return their columns."""
-        records = block.records if stop is None else stop
-        columns = empty_columns(records)
+    def run(self, block: Block, stop: int | None = None, *, first: int = 0) -> Columns:
+        """Take the records of a block from `first` up to, not including, `stop`, and return their columns."""
+        stop = block.records if stop is None else stop
+        columns = empty_columns(stop - first)
         requested = {note["record"]: note.get("symbol") for note in block.notes if note.get("note") == "rest"}
         rows = _Rows()
         touches: list[tuple[int, ...]] = []
         before = dict(self._touch)
         parse = self._parser.parse
         kinds = block.columns.kind.tolist()
-        for record, payload in enumerate(block.payload_list()[:records]):
-            kind = kinds[record]
+        for record, payload in enumerate(block.payload_list()[first:stop]):
+            kind = kinds[first + record]
+            if self._books_only and not _may_be_depth(payload):
+                continue
             if kind == Kind.WS_BINARY:
                 rows.others.append((record, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, ODDITY_CODE["unknown"]))
                 continue
-            message = parse(payload, rest=kind == Kind.REST, symbol=requested.get(record))
+            message = parse(payload, rest=kind == Kind.REST, symbol=requested.get(first + record))
             if type(message) is BookTicker:
                 self._quote(record, message, rows)
             elif type(message) is DepthDiff:
@@ -297,6 +303,11 @@ class ReferenceKernel:
             index = self._stream_index[name] = len(self.streams)
             self.streams.append(name)
         return index
+
+
+def _may_be_depth(payload: bytes) -> bool:
+    """Say whether a payload could be an update or a snapshot: their names stand in it, unless they are escaped."""
+    return b"depthUpdate" in payload or b"lastUpdateId" in payload or b"\\" in payload
 
 
 def _book_id(outcome: Outcome) -> int:

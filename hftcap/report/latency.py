@@ -66,9 +66,9 @@ class LatencyTable:
     def add(self, source: Source, timeline_ns: NDArray[np.int64]) -> None:
         """Take a batch; `timeline_ns` has its records' places on the timeline."""
         columns = source.columns
-        recv = source.block.recv_ns[: source.records]
-        intervals = timeline_ns[: source.records] // self.interval_ns
-        socket = source.block.columns.kind[: source.records] != Kind.REST.value
+        recv = source.block.recv_ns[source.rows]
+        intervals = timeline_ns[source.rows] // self.interval_ns
+        socket = source.block.columns.kind[source.rows] != Kind.REST.value
         event, trade = columns.event_ns, columns.trade_ns
         timed = socket & (event != NULL) & (columns.stream >= 0)
         samples = {"feed": (timed, recv - event), "publish": (timed & (trade != NULL), event - trade)}
@@ -100,11 +100,11 @@ class LatencyTable:
             symbol = int(source.columns.symbol[record])
             series.max_value = int(values[highest])
             series.max_place = _Place(
-                int(source.block.recv_ns[record]),
+                int(source.block.recv_ns[source.first + record]),
                 source.symbols[symbol] if symbol >= 0 else None,
                 source.file,
                 source.position,
-                record,
+                source.first + record,
             )
 
     def _close(self, measure: str, stream: str, series: _Series) -> None:

@@ -41,7 +41,7 @@ class Report:
 
     def add(self, chunk: Chunk, columns: Columns, symbols: list[str], streams: list[str]) -> None:
         """Take one batch: a block in its place, its columns, and the tables of names they point into."""
-        source = Source(chunk.path.name, chunk.position, chunk.block, columns, symbols, streams)
+        source = Source(chunk.path.name, chunk.position, chunk.block, columns, symbols, streams, chunk.first)
         self._latency.add(source, chunk.timeline_ns)
         for name, rows in (("messages", messages(source)), ("bbo", bbo(source)), ("latency", self._latency.take())):
             self._write(name, rows)

@@ -18,7 +18,7 @@ _SOURCES = ("book", "bookTicker")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A batch in its place: the block and its columns, and the name tables their indices point into."""
+    """A batch in its place: the block, the columns of its records from `first` on, and the tables of names."""
 
     file: str
     position: int
@@ -26,21 +26,27 @@ class Source:
     columns: Columns
     symbols: list[str]
     streams: list[str]
+    first: int = 0
 
     @property
     def records(self) -> int:
         """Number of records in the batch."""
         return len(self.columns)
 
+    @property
+    def rows(self) -> slice:
+        """The batch's records as a slice of the block's own columns."""
+        return slice(self.first, self.first + self.records)
+
     def place(self, rows: NDArray[np.int64]) -> dict[str, pa.Array]:
         """Return the columns every table has, for the records in `rows`."""
         return {
-            "ts_recv": times(self.block.recv_ns[: self.records][rows]),
+            "ts_recv": times(self.block.recv_ns[self.rows][rows]),
             "symbol": names(self.columns.symbol[rows], self.symbols, none=-1),
             "stream": names(self.columns.stream[rows], self.streams, none=-1),
             "file": repeated(self.file, len(rows)),
             "block": pa.array(np.full(len(rows), self.position, dtype=np.int32)),
-            "record": pa.array(rows.astype(np.int32)),
+            "record": pa.array((rows + self.first).astype(np.int32)),
         }
 
 
@@ -48,26 +54,23 @@ def messages(source: Source) -> pa.Table:
     """Return one row for every record, unreadable ones included."""
     columns, stored = source.columns, source.block.columns
     rows = np.arange(source.records)
-    recv = source.block.recv_ns[: source.records]
+    recv = source.block.recv_ns[source.rows]
     monotonic = source.block.time_base is TimeBase.MONOTONIC
     latency = np.where(columns.event_ns == NULL, NULL, recv - columns.event_ns)
-    lag = stored.rx_lag_ns[: source.records]
-    arrays: dict[str, Any] = (
-        source.place(rows)
-        | {  # Any: Arrow arrays of each column's type
-            "type": names(columns.type, TYPES, none=-1),
-            "ts_mono": integers(stored.time_ns[: source.records]) if monotonic else nulls(source.records, pa.int64()),
-            "rx_lag_ns": integers(np.where(lag == NONE_NS, NULL, lag)),
-            "ts_event": times(columns.event_ns),
-            "ts_trade": times(columns.trade_ns),
-            "latency_ns": integers(latency),
-            "ts_recv_adj": nulls(source.records, TIME),
-            "ts_recv_err": nulls(source.records, pa.int64()),
-            "connection": pa.array(stored.conn[: source.records].astype(np.int32)),
-            "bytes": pa.array(stored.length[: source.records].astype(np.int32)),
-            "oddity": names(columns.oddity, ODDITIES, none=0),
-        }
-    )
+    lag = stored.rx_lag_ns[source.rows]
+    arrays: dict[str, Any] = source.place(rows) | {  # Any: Arrow arrays of each column's type
+        "type": names(columns.type, TYPES, none=-1),
+        "ts_mono": integers(stored.time_ns[source.rows]) if monotonic else nulls(source.records, pa.int64()),
+        "rx_lag_ns": integers(np.where(lag == NONE_NS, NULL, lag)),
+        "ts_event": times(columns.event_ns),
+        "ts_trade": times(columns.trade_ns),
+        "latency_ns": integers(latency),
+        "ts_recv_adj": nulls(source.records, TIME),
+        "ts_recv_err": nulls(source.records, pa.int64()),
+        "connection": pa.array(stored.conn[source.rows].astype(np.int32)),
+        "bytes": pa.array(stored.length[source.rows].astype(np.int32)),
+        "oddity": names(columns.oddity, ODDITIES, none=0),
+    }
     return pa.table(arrays, schema=MESSAGES)
 
 

@@ -1,7 +1,7 @@
 """One pass over a recording that counts everything `stats` reports."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,7 +34,10 @@ class SymbolStats:
 
 @dataclass(slots=True)
 class Stats:
-    """Counts over a recording. Times are epoch nanoseconds of this host's clock, latencies nanoseconds."""
+    """Counts over a recording. Times are epoch nanoseconds of this host's clock, latencies nanoseconds.
+
+    `wall_offsets` has the offset of each recording's last block; `clock_steps` counts how often one changed.
+    """
 
     records: int = 0
     by_kind: Counter[str] = field(default_factory=Counter)
@@ -51,6 +54,8 @@ class Stats:
     latency: dict[str, Histogram] = field(default_factory=dict)
     rx_lag: Histogram = field(default_factory=Histogram)
     losses: int = 0
+    clock_steps: int = 0
+    wall_offsets: dict[bytes, int] = field(default_factory=dict)
     truncated: bool = False
     damaged: list[str] = field(default_factory=list)
     symbols: dict[str, SymbolStats] = field(default_factory=dict)
@@ -61,9 +66,9 @@ class Stats:
         return not (self.losses or self.truncated or self.damaged)
 
 
-def collect(recording: Recording, progress: Callable[[int], None] | None = None) -> Stats:
-    """Read a recording to its end and count."""
-    run = Run(recording)
+def collect(recordings: Recording | Sequence[Recording], progress: Callable[[int], None] | None = None) -> Stats:
+    """Read recordings, merged by timeline, to their end and count."""
+    run = Run(recordings)
     stats = Stats()
     for batch in run.batches(progress=progress):
         add_batch(stats, batch, run)
@@ -73,14 +78,18 @@ def collect(recording: Recording, progress: Callable[[int], None] | None = None)
 
 def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
     """Count one batch."""
-    block, columns = batch.chunk.block, batch.columns
-    stats.losses += sum(int(note.get("count", 0)) for note in block.notes if note.get("note") == "loss")
+    block, columns, rows = batch.chunk.block, batch.columns, batch.chunk.rows
+    if batch.chunk.first == 0:  # a block's notes go with its first run of records
+        stats.losses += sum(int(note.get("count", 0)) for note in block.notes if note.get("note") == "loss")
     if not batch.records:
         return
-    kind = block.columns.kind[: batch.records]
-    recv_ns = block.recv_ns[: batch.records]
+    capture_id, offset_ns = block.header.capture_id, block.header.wall_offset_ns
+    stats.clock_steps += stats.wall_offsets.get(capture_id, offset_ns) != offset_ns
+    stats.wall_offsets[capture_id] = offset_ns
+    kind = block.columns.kind[rows]
+    recv_ns = block.recv_ns[rows]
     stats.records += batch.records
-    stats.raw_bytes += int(block.columns.length[: batch.records].sum())
+    stats.raw_bytes += int(block.columns.length[rows].sum())
     first, last = int(recv_ns.min()), int(recv_ns.max())
     stats.first_recv_ns = first if stats.first_recv_ns is None else min(stats.first_recv_ns, first)
     stats.last_recv_ns = last if stats.last_recv_ns is None else max(stats.last_recv_ns, last)
@@ -89,10 +98,10 @@ def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
     _count(stats.oddities, columns.oddity, dict(enumerate(ODDITIES)))
     _count(stats.by_stream, columns.stream, {-1: RAW_STREAM} | dict(enumerate(run.kernel.streams)))
     from_socket = kind != Kind.REST.value
-    timeline = batch.chunk.timeline_ns[: batch.records][from_socket]
+    timeline = batch.chunk.timeline_ns[rows][from_socket]
     for peak in stats.peaks.values():
         peak.add(timeline)
-    lag = block.columns.rx_lag_ns[: batch.records]
+    lag = block.columns.rx_lag_ns[rows]
     stats.rx_lag.add(lag[lag != NONE_NS])
     _count_latency(stats, columns, recv_ns, from_socket)
     _count_symbols(stats, columns, from_socket, run.kernel.symbols)
@@ -104,9 +113,9 @@ def finish(stats: Stats, run: Run) -> None:
     for symbol, book in run.kernel.books.items():
         book.finish()
         stats.symbols.setdefault(symbol, SymbolStats()).book = book
-    stats.file_bytes = run.recording.file_bytes
-    stats.truncated = run.recording.truncated
-    stats.damaged = [f"{found.path.name} at byte {found.offset}: {found.what}" for found in run.recording.findings]
+    stats.file_bytes = run.file_bytes
+    stats.truncated = run.truncated
+    stats.damaged = [f"{found.path.name} at byte {found.offset}: {found.what}" for found in run.findings]
 
 
 def _count(counter: Counter[str], codes: NDArray[np.integer], names: dict[int, str]) -> None:

@@ -77,7 +77,7 @@ class PrintCount:
             return False
         start, end = self._hole_starts.pop(at), self._hole_ends.pop(at)
         for begin, finish in ((number + 1, end), (start, number - 1)):
-            if begin <= finish:
+            if begin <= finish and len(self._hole_starts) < HOLES_KEPT:
                 self._hole_starts.insert(at, begin)
                 self._hole_ends.insert(at, finish)
         self.missing -= 1

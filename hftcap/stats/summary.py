@@ -49,7 +49,7 @@ def to_json(stats: Stats) -> Json:
             "error_ns": None,
             "drift_ppb": None,
             "drift_error_ppb": None,
-            "steps": None,
+            "steps": stats.clock_steps,
         },
         "rx_lag_ns": summary(stats.rx_lag) if stats.rx_lag.n else None,
         "losses": stats.losses,
