@@ -12,7 +12,7 @@ from hftcap.capture.format import NONE_NS, TimeBase
 from hftcap.capture.reader import Chunk
 from hftcap.capture.segment import Segment
 from hftcap.capture.segments import find_segments, is_being_written
-from hftcap.errors import DamagedPart, NotACapture, Unreadable
+from hftcap.errors import DamagedPart, NoSegments, NotACapture, Unreadable
 
 _READ_BYTES = 1 << 20
 
@@ -22,8 +22,13 @@ def follow(folder: Path, wait: Callable[[], bool]) -> Iterator[Chunk]:
 
     `wait` is called when there is nothing new; it returns after a while, False where the caller wants to stop.
     Blocks that are not whole when their segment ends are passed over; `verify` lists them.
+
+    Raises:
+        NoSegments: the folder holds no capture, and nobody is writing one.
     """
     read: set[tuple[str, int]] = set()
+    if not is_being_written(folder):
+        find_segments([folder])  # a folder that nobody writes into and that holds nothing is refused
     while True:
         written = is_being_written(folder)  # asked before looking, so that a segment made meanwhile is not missed
         segment = _next_segment(folder, read)
@@ -35,7 +40,11 @@ def follow(folder: Path, wait: Callable[[], bool]) -> Iterator[Chunk]:
 
 
 def _next_segment(folder: Path, read: set[tuple[str, int]]) -> Segment | None:
-    for path in find_segments([folder]):
+    try:
+        paths = find_segments([folder])
+    except NoSegments:
+        return None  # the writer is there, its first record is not
+    for path in paths:
         try:
             segment = Segment(path)
         except (Unreadable, DamagedPart, NotACapture):

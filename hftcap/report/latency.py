@@ -131,7 +131,7 @@ class LatencyTable:
                 "min": int(values[0]),
                 **quantiles,
                 "max": int(values[-1]),
-                "mean": round(sum(values.tolist()) / count),
+                "mean": (2 * sum(values.tolist()) + count) // (2 * count),
                 "jitter": round(series.jitter),
             }
         )

@@ -1,5 +1,6 @@
 """Write a report's tables as Parquet, streamed in row groups, under temporary names until all are whole."""
 
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,10 +34,14 @@ class Report:
         if not force and any((folder / f"{name}.parquet").exists() for name in TABLES):
             raise ReportExists(folder)
         self._latency = LatencyTable(interval_ns)
+        self._tables: dict[str, _Table] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._tables = {name: _Table(folder, name, schema, capture_ids) for name, schema in TABLES.items()}
+            for name, schema in TABLES.items():
+                self._tables[name] = _Table(folder, name, schema, capture_ids)
         except OSError as error:
+            for table in self._tables.values():
+                table.discard()
             raise WriteFailed(folder, error.strerror or str(error)) from error
 
     def add(self, chunk: Chunk, columns: Columns, symbols: list[str], streams: list[str]) -> None:
@@ -59,12 +64,19 @@ class Report:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
-            for table in self._tables.values():
-                table.discard()
-            return
-        self._latency.finish()
-        self._write("latency", self._latency.take())
+        whole = False
+        try:
+            if error is None:
+                self._latency.finish()
+                self._write("latency", self._latency.take())
+                self._publish()
+                whole = True
+        finally:
+            if not whole:
+                for table in self._tables.values():
+                    table.discard()
+
+    def _publish(self) -> None:
         try:
             for table in self._tables.values():
                 table.close()
@@ -90,6 +102,7 @@ class _Table:
         )
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
+        self._published = False
         self._schema = described
         self._writer = pq.ParquetWriter(
             self._temporary,
@@ -125,8 +138,11 @@ class _Table:
     def publish(self) -> None:
         """Give the file its name."""
         self._temporary.rename(self.path)
+        self._published = True
 
     def discard(self) -> None:
-        """Remove the file."""
-        self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        """Remove the file, also where it has its name already."""
+        with suppress(OSError):  # the error that brought us here is the one to tell
+            self._writer.close()
+        with suppress(OSError):
+            (self.path if self._published else self._temporary).unlink(missing_ok=True)

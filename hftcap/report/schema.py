@@ -66,7 +66,7 @@ LATENCY = pa.schema(
     [
         *PLACE,
         _field("measure", NAME, "feed (ts_recv - ts_event) or publish (ts_event - ts_trade)"),
-        _field("ts_start", TIME, "start of the interval, by ts_recv, aligned to UTC"),
+        _field("ts_start", TIME, "start of the interval on the timeline, a multiple of interval_ns since the epoch"),
         _field("interval_ns", pa.int64(), "length of the interval, ns"),
         _field("count", pa.int64(), "messages measured"),
         *(

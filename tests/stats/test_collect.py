@@ -123,6 +123,16 @@ def test_kernel_lag_is_counted_where_there_was_a_kernel_stamp(folder):
     assert (stats.first_recv_ns, stats.last_recv_ns) == (START_NS + 700, START_NS + 1_000)
 
 
+@pytest.mark.parametrize(("offsets", "steps"), [((), 0), ((5,), 0), ((5, 5, 5), 0), ((5, 6, 6, 5), 2)])
+def test_steps_of_the_wall_clock_are_counted(folder, offsets, steps):
+    """Each change of the offset between wall and monotonic clock is a step."""
+    with writer_of(folder, monotonic=True, block_bytes=1) as writer:
+        for mono, offset in enumerate(offsets):
+            writer.wall = WallOffset(START_NS + offset, 1)
+            writer.add(b"{}", mono)
+    assert of(folder).clock_steps == steps
+
+
 def test_losses_are_the_sum_of_their_notes(folder):
     """A note counts wherever it stands, also in a block without any record; then the capture is not complete."""
     with writer_of(folder) as writer:

@@ -46,7 +46,7 @@ DISTRIBUTION = {"n": count, "negative": count} | dict.fromkeys(
 )
 CLOCK = {
     "kind": lambda value: value in ("bounded", "one-sided", "none"),
-    "steps": lambda value: value is None,
+    "steps": count,
 } | dict.fromkeys(("offset_ns", "error_ns", "drift_ppb", "drift_error_ppb"), or_null(integer))
 TRADE = {"sum_qty": decimal, "first_id": or_null(count), "last_id": or_null(count)} | dict.fromkeys(
     ("n", "missing_ids", "buyer_is_maker"), count
