@@ -48,14 +48,14 @@ class Damage:
     """Bytes of a segment that are no part of it: where they begin, how many, what was wrong first.
 
     `tail` says that the bytes ran out before a next part was found: the segment is cut, or still being written.
-    `records` is how many records that costs, where it is but one block whose header is whole.
+    `header` is that of the block with which the bytes begin, where it is whole: what was to stand there.
     """
 
     offset: int
     length: int
     what: str
     tail: bool = False
-    records: int | None = None
+    header: BlockHeader | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class Decoder:
         self._base = offset
         self._flaw: str | None = None  # set while searching for the next intact part
         self._flaw_offset = 0
+        self._flaw_header: BlockHeader | None = None
 
     @property
     def flaw(self) -> str | None:
@@ -109,7 +110,6 @@ class Decoder:
     def finish(self) -> list[Part]:
         """Say that no more bytes follow; return what is wrong with those left over, if any are."""
         parts: list[Part] = []
-        waiting = self._records_awaited()
         while self._at < len(self._buffer):
             # What waits for bytes that never come is flawed: what stands behind its first byte may be whole.
             if self._flaw is None:
@@ -118,21 +118,12 @@ class Decoder:
             parts += self._advance()
         if self._flaw is not None:
             length = self._base + len(self._buffer) - self._flaw_offset
-            records = waiting if not parts else None
-            parts.append(Damage(self._flaw_offset, length, self._flaw, tail=True, records=records))
+            parts.append(Damage(self._flaw_offset, length, self._flaw, tail=True, header=self._flaw_header))
             self._flaw = None
         self._base += len(self._buffer)
         self._buffer.clear()
         self._at = 0
         return parts
-
-    def _records_awaited(self) -> int | None:
-        """Return how many records the block holds whose header is whole and whose end has not come."""
-        body_at = self._at + FRAME.size + BLOCK_HEADER_BYTES
-        if self._flaw is not None or len(self._buffer) < body_at:
-            return None
-        header = unpack_block_header(self._copy(self._at + FRAME.size, body_at))
-        return None if isinstance(header, Flaw) else header.records
 
     def _advance(self) -> list[Part]:
         parts: list[Part] = []
@@ -147,7 +138,8 @@ class Decoder:
                 self._at += 1
                 continue
             if self._flaw is not None:
-                parts.append(Damage(self._flaw_offset, self.offset - self._flaw_offset, self._flaw))
+                length = self.offset - self._flaw_offset
+                parts.append(Damage(self._flaw_offset, length, self._flaw, header=self._flaw_header))
                 self._flaw = None
             parts.append(found.part)
             self._at += found.length
@@ -156,6 +148,14 @@ class Decoder:
         if self._flaw is None:
             self._flaw = what
             self._flaw_offset = self.offset
+            self._flaw_header = self._header_here()
+
+    def _header_here(self) -> BlockHeader | None:
+        body_at = self._at + FRAME.size + BLOCK_HEADER_BYTES
+        if len(self._buffer) < body_at:
+            return None
+        header = unpack_block_header(self._copy(self._at + FRAME.size, body_at))
+        return None if isinstance(header, Flaw) else header
 
     def _search(self) -> bool:
         """Move to the next place where a part could begin; False where the buffer holds none."""

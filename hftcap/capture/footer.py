@@ -14,6 +14,7 @@ from hftcap.capture.format import (
     FOOTER_MAGIC,
     FORMAT_VERSION,
     FRAME,
+    JSON_MAX,
     SKIPPABLE_MAGIC,
     TAIL,
     TAIL_MAGIC,
@@ -113,6 +114,8 @@ class Footer:
         """Return the footer as a whole skippable frame that starts at byte `offset` of the file."""
         repeated = {} if self.preamble is None else {"preamble": asdict(self.preamble)}
         text = json.dumps(self.totals | repeated, separators=(",", ":")).encode()
+        if len(text) > JSON_MAX:
+            text = json.dumps(self.totals, separators=(",", ":")).encode()  # the copy is a comfort, the index is not
         content = FOOTER_HEAD.pack(FOOTER_MAGIC, FORMAT_VERSION, 0, len(self.entries), len(text))
         content += b"".join(entry.pack() for entry in self.entries) + text
         content += TAIL.pack(offset, zlib.crc32(content), TAIL_MAGIC)
@@ -146,7 +149,7 @@ def unpack_footer(content: bytes, offset: int) -> Footer | Flaw:
     repeated = totals.pop("preamble", None)
     preamble = None if repeated is None else preamble_from_json("footer preamble", json.dumps(repeated).encode())
     if isinstance(preamble, Flaw):
-        return preamble
+        preamble = None  # a copy nobody can use costs neither index nor totals
     rows = FOOTER_ENTRY.iter_unpack(content[FOOTER_HEAD.size : text_at])
     entries = tuple(IndexEntry(*fields) for *fields, _reserved in rows)
     # cast: every key of Totals was checked to be there and of its type.

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock
-from hftcap.capture.footer import Footer, IndexEntry
+from hftcap.capture.footer import Footer, IndexEntry, unpack_footer
 from hftcap.capture.format import (
+    FOOTER_MAGIC,
+    FOOTER_MAX,
     FORMAT_VERSION,
     FRAME,
     NONE_NS,
     PREAMBLE_MAGIC,
     SKIPPABLE_MAGIC,
+    TAIL,
     BlockHeader,
     Flaw,
     TimeBase,
@@ -46,7 +49,10 @@ class Segment:
 
     What `blocks` finds stands in `findings`, `damaged_blocks` (in their place, not whole), `missing_blocks` (absent
     by sequence), `lost_records` (in both, None where unknown), `truncated`, `footer` (None where the segment was not
-    sealed) and `next_sequence` once it ran to its end, and is counted anew when it runs again.
+    sealed), `footer_moved` (it was written for another place), `found` (what the index should say: an entry for each
+    block met in its turn) and `next_sequence` once it ran to its end, and is counted anew when it runs again.
+
+    `being_written` is False until somebody who asked the folder sets it: a torn end is then a block on its way.
 
     A damaged preamble is a finding: its facts are taken from the footer, or, in a segment without one, from the first
     block as far as that goes (`market` is then `UNKNOWN_MARKET`).
@@ -64,6 +70,7 @@ class Segment:
             self.size = path.stat().st_size
         except OSError as error:
             raise Unreadable(path, error.strerror or str(error)) from error
+        self.being_written = False
         self._preamble_flaw: Finding | None = None
         self.preamble = self._first_part()
         self._index: tuple[IndexEntry, ...] | None = None
@@ -73,6 +80,11 @@ class Segment:
     def sealed_name(self) -> bool:
         """Whether the file has the name of a sealed segment."""
         return not self.path.name.endswith(PART_SUFFIX)
+
+    @property
+    def preamble_damaged(self) -> bool:
+        """Whether `preamble` was put together from what else the file says."""
+        return self._preamble_flaw is not None
 
     @property
     def first_sequence(self) -> int:
@@ -87,8 +99,11 @@ class Segment:
         self.lost_records: int | None = 0
         self.truncated = False
         self.footer: Footer | None = None
+        self.footer_moved = False
+        self.found: list[IndexEntry] = []
         self.next_sequence = self.first_sequence
         self._absent: list[range] = []
+        self._torn: dict[int, BlockHeader] = {}
 
     def _first_part(self) -> Preamble:
         """Read no more than it takes to know whether the file begins with a preamble."""
@@ -135,13 +150,17 @@ class Segment:
         raise NotACapture(self.path, found, "a capture segment (*.hcap.zst)")
 
     def _from_first_block(self) -> Preamble | None:
+        first: int | None = None
         for part in self.parts():
-            if isinstance(part, StoredBlock):
-                header = part.header
+            if not isinstance(part, StoredBlock):
+                continue
+            header = part.header
+            first = header.sequence if first is None else first
+            if header.records:  # one with notes alone has no times, which tell the time base
                 return Preamble(
                     capture_id=header.capture_id.hex(),
                     segment=0,
-                    previous_sequence=header.sequence - 1 if header.sequence else None,
+                    previous_sequence=first - 1 if first else None,
                     market=UNKNOWN_MARKET,
                     time_base=TimeBase.WALL if header.min_mono_ns == NONE_NS else TimeBase.MONOTONIC,
                     expects_snapshots=False,
@@ -211,10 +230,41 @@ class Segment:
     def _damage(self, damage: Damage) -> None:
         if damage.offset == 0 and self._preamble_flaw is not None:
             return  # the preamble itself, which is listed already
+        footer = self._moved_footer(damage)
+        if footer is not None:
+            what = "no footer belongs here: this one was written for another byte, so bytes before it are lost or added"
+            self._find(damage.offset, what)
+            self.footer_moved = True
+            self._close(footer)
+            return
+        if damage.tail and self.being_written:
+            return
         self._find(damage.offset, f"{damage.length} bytes passed over: {damage.what}")
+        header = damage.header
+        if header is not None and header.capture_id.hex() == self.preamble.capture_id:
+            self._torn[header.sequence] = header
         if damage.tail and not self.sealed_name:
             # A segment that was never sealed loses what its last, torn block was to hold, and nothing else.
-            self.lose(damage.records)
+            self.lose(None if header is None else header.records)
+
+    def _moved_footer(self, damage: Damage) -> Footer | None:
+        """Return the footer that the last bytes of the file are, whole but for standing elsewhere than it says."""
+        if not damage.tail or damage.length > FRAME.size + FOOTER_MAX:
+            return None
+        try:
+            with self.path.open("rb") as file:
+                file.seek(damage.offset)
+                head = file.read(FRAME.size + len(FOOTER_MAGIC))
+                if not head.endswith(FOOTER_MAGIC) or damage.length < len(head) + TAIL.size:
+                    return None
+                frame = head + file.read(damage.length - len(head))
+        except OSError as error:
+            raise Unreadable(self.path, error.strerror or str(error)) from error
+        if FRAME.unpack_from(frame) != (SKIPPABLE_MAGIC, len(frame) - FRAME.size):
+            return None
+        written_for, _, _ = TAIL.unpack_from(frame, len(frame) - TAIL.size)
+        footer = unpack_footer(frame[FRAME.size :], written_for)
+        return None if isinstance(footer, Flaw) else footer
 
     def _judge(self, stored: StoredBlock) -> Block | None:
         """Open a block; list it and return None where it is foreign, out of its turn or damaged."""
@@ -228,6 +278,7 @@ class Segment:
             return None
         self._miss(header.sequence, stored.offset)
         self.next_sequence = header.next_sequence
+        self.found.append(IndexEntry.of(stored.offset, header))
         block = decode_block(header, stored.body, self.preamble.time_base)
         if isinstance(block, Flaw):
             self._spoilt(stored.offset, header, block)
@@ -240,6 +291,10 @@ class Segment:
         self._find(offset, f"block {header.sequence}: {flaw.what}")
 
     def _close(self, footer: Footer) -> None:
+        repeated = footer.preamble
+        if repeated is not None and repeated.capture_id != self.preamble.capture_id:
+            self._find(self.size, f"footer of another capture, {repeated.capture_id}")
+            return
         self.footer = footer
         if footer.entries:
             end = footer.entries[-1].next_sequence
@@ -251,10 +306,9 @@ class Segment:
         if missing > 0:
             self.missing_blocks += missing
             self._absent.append(range(self.next_sequence, found))
-            which = (
-                f"block {self.next_sequence} is" if missing == 1 else f"{missing} blocks from {self.next_sequence} are"
-            )
-            self._find(offset, f"{which.format(self.next_sequence)} missing")
+            first = self.next_sequence
+            which = f"block {first} is" if missing == 1 else f"{missing} blocks from {first} are"
+            self._find(offset, f"{which} missing")
 
     def _settle(self) -> None:
         """Say what only the end of the segment can tell."""
@@ -266,9 +320,9 @@ class Segment:
         for absent in self._absent:
             at = absent.start
             while at < absent.stop:
-                entry = promised.get(at)
-                self.lose(None if entry is None else entry.records)
-                at = absent.stop if entry is None else entry.next_sequence
+                told = promised.get(at) or self._torn.get(at)
+                self.lose(None if told is None else told.records)
+                at = absent.stop if told is None else told.next_sequence
 
     def lose(self, records: int | None) -> None:
         """Count lost records; None, once said, stays."""

@@ -101,6 +101,63 @@ def is_being_written(folder: Path) -> bool:
     return False
 
 
+def claim_folder(folder: Path, *, beside: bool = False) -> FolderLock:
+    """Make a capture folder where there is none, and return the right to write into it.
+
+    Raises:
+        AlreadyExists: the folder holds a capture, and `beside` is not set.
+        FolderBusy: another process writes there.
+        WriteFailed: the operating system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(folder, error.strerror or str(error)) from error
+    lock = FolderLock(folder)
+    try:
+        if not beside and any(is_segment(entry) for entry in folder.iterdir()):
+            raise AlreadyExists(folder)
+    except OSError as error:
+        lock.release()
+        raise WriteFailed(folder, error.strerror or str(error)) from error
+    except AlreadyExists:
+        lock.release()
+        raise
+    return lock
+
+
+def publish(part: Path, *, fsync: bool = True) -> Path:
+    """Give a sealed segment the name of one, which is returned; with `fsync` the name is on the disk by then.
+
+    Raises:
+        AlreadyExists: a segment of that name is there.
+        WriteFailed: the operating system refused.
+    """
+    sealed = part.with_name(part.name.removesuffix(".part"))
+    if sealed.exists():
+        raise AlreadyExists(sealed)
+    try:
+        part.rename(sealed)
+        if fsync:
+            fsync_folder(part.parent)
+    except OSError as error:
+        raise WriteFailed(sealed, error.strerror or str(error)) from error
+    return sealed
+
+
+def fsync_folder(folder: Path) -> None:
+    """Put on the disk which files a folder holds.
+
+    Raises:
+        OSError: the operating system refused.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Fsync(StrEnum):
     """When what is written is forced to the disk: a crash of the machine loses what was not.
 
@@ -180,20 +237,7 @@ class CaptureWriter:
         self._timeline_offset_ns: int | None = None
         self._pending: list[Note] = []
         self._source: dict[str, Any] | None = None  # Any: JSON
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteFailed(folder, error.strerror or str(error)) from error
-        self._lock = FolderLock(folder)
-        try:
-            if not beside and any(is_segment(entry) for entry in folder.iterdir()):
-                raise AlreadyExists(folder)
-        except OSError as error:
-            self._lock.release()
-            raise WriteFailed(folder, error.strerror or str(error)) from error
-        except AlreadyExists:
-            self._lock.release()
-            raise
+        self._lock = claim_folder(folder, beside=beside)
 
     def __enter__(self) -> Self:
         return self
@@ -331,21 +375,5 @@ class CaptureWriter:
             writer.seal(fsync=self._fsync is not Fsync.NEVER)
         finally:
             self._sequence = writer.sequence
-        sealed = writer.path.with_name(writer.path.name.removesuffix(".part"))
-        if sealed.exists():
-            raise AlreadyExists(sealed)
-        try:
-            writer.path.rename(sealed)
-            if self._fsync is not Fsync.NEVER:
-                _fsync_folder(self.folder)
-        except OSError as error:
-            raise WriteFailed(sealed, error.strerror or str(error)) from error
+        sealed = publish(writer.path, fsync=self._fsync is not Fsync.NEVER)
         self.sealed.append(sealed)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

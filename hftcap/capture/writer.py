@@ -177,8 +177,6 @@ class SegmentWriter:
         """
         if not self._rows and not self._notes:
             return
-        if len(self._entries) == ENTRIES_MAX:
-            raise OverLimit("number of blocks in a segment", ENTRIES_MAX + 1, ENTRIES_MAX)
         rows = np.frombuffer(b"".join([row for _, row in self._rows]), dtype=_ROW)
         payloads = [payload for payload, _ in self._rows]
         columns = BlockColumns(
@@ -190,26 +188,54 @@ class SegmentWriter:
             flags=rows["flags"],
         )
         payloads.append(b"")  # so that the last payload, too, is followed by a newline
+        self._write_block(columns, b"\n".join(payloads), b"".join(self._notes), self._block_losses, 1)
+        self._start_block()
+
+    def add_block(
+        self, columns: BlockColumns, payloads: bytes, notes: bytes, *, losses: int = 0, span: int = 1
+    ) -> None:
+        """Write a block made elsewhere, after the open one; `payloads` and `notes` are as `encode_block` takes them.
+
+        `losses` is the sum of the counts that its notes of kind loss give. `span` is how many blocks of an earlier
+        file it stands for.
+
+        Raises:
+            WriteFailed: the operating system refused.
+            OverLimit: the block exceeds what the format allows; nothing was written.
+        """
+        self.cut()
+        for what, found, limit in (
+            ("number of records in a block", len(columns.length), RECORDS_MAX),
+            ("payloads of a block in bytes", len(payloads), BLOCK_RAW_MAX),
+            ("notes of a block in bytes", len(notes), NOTES_RAW_MAX),
+        ):
+            if found > limit:
+                raise OverLimit(what, found, limit)
+        self._write_block(columns, payloads, notes, losses, span)
+
+    def _write_block(self, columns: BlockColumns, payloads: bytes, notes: bytes, losses: int, span: int) -> None:
+        if len(self._entries) == ENTRIES_MAX:
+            raise OverLimit("number of blocks in a segment", ENTRIES_MAX + 1, ENTRIES_MAX)
         header, stored = encode_block(
             columns,
-            b"\n".join(payloads),
-            b"".join(self._notes),
+            payloads,
+            notes,
             time_base=self._preamble.time_base,
             sequence=self.sequence,
             capture_id=self._capture_id,
             wall_offset_ns=self.wall.offset_ns,
             wall_error_ns=self.wall.error_ns,
             compressor=self._compressor,
+            span=span,
         )
         offset = self.size
         self._write(stored)
         self._entries.append(IndexEntry.of(offset, header))
-        self.sequence += 1
+        self.sequence = header.next_sequence
         for kind in Kind:
             self._by_kind[kind] += int((columns.kind == kind).sum())
-        self._losses += self._block_losses
+        self._losses += losses
         self._payload_bytes += header.payloads_raw - header.records
-        self._start_block()
 
     def seal(self, *, fsync: bool = True) -> None:
         """Write what is open and the footer, and close the file; with `fsync` it is on the disk when this returns."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hftcap.capture.block import Block, BlockColumns, decode_block, encode_block, note_line
 from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock
+from hftcap.capture.footer import Footer, IndexEntry
 from hftcap.capture.format import (
     BLOCK_HEADER_BYTES,
     BLOCK_MAGIC,
@@ -22,13 +23,10 @@ from hftcap.capture.format import (
     NONE_NS,
     PREAMBLE_MAGIC,
     SKIPPABLE_MAGIC,
-    Footer,
-    IndexEntry,
-    Newer,
-    Preamble,
     TimeBase,
     unpack_block_header,
 )
+from hftcap.capture.preamble import Newer, Preamble
 
 CAPTURE_ID = "00112233445566ff"
 FIRST = [b'{"u":400900217,"s":"BTCUSDT","b":"25.35190000"}', b"", b"\n", b"\xff\x89H" * 3]

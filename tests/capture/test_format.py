@@ -1,14 +1,16 @@
 import json
 import struct
 import zlib
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hftcap.capture.footer import Footer, IndexEntry, unpack_footer
 from hftcap.capture.format import (
     BLOCK_HEADER_BYTES,
+    FOOTER_MAGIC,
     FORMAT_VERSION,
     FRAME,
     JSON_MAX,
@@ -16,18 +18,14 @@ from hftcap.capture.format import (
     NOTES_RAW_MAX,
     PREAMBLE_MAGIC,
     RECORDS_MAX,
+    TAIL_MAGIC,
     BlockHeader,
     Flaw,
-    Footer,
-    IndexEntry,
-    Newer,
-    Preamble,
     TimeBase,
     stored_most,
     unpack_block_header,
-    unpack_footer,
-    unpack_preamble,
 )
+from hftcap.capture.preamble import Newer, Preamble, unpack_preamble
 from hftcap.errors import OverLimit
 
 PREAMBLE = Preamble(
@@ -65,9 +63,11 @@ HEADER = BlockHeader(
     payloads_raw=60,
     crc_columns_notes=1,
     payload_check=2,
+    span=3,
 )
 TOTALS = {"records": 2, "payload_bytes": 58, "by_kind": {"rest": 2}, "losses": 0, "first_recv_ns": 1, "last_recv_ns": 2}
-FOOTER = Footer((IndexEntry(100, 7, 1, 2, NONE_NS, 4, 2, 60), IndexEntry(900, 8, 1, 2, 3, 4, 0, 0)), TOTALS)
+ENTRIES = (IndexEntry(100, 7, 1, 2, NONE_NS, 4, 2, 60, 2**32 - 1), IndexEntry(900, 8, 1, 2, 3, 4, 0, 0))
+FOOTER = Footer(ENTRIES, TOTALS, PREAMBLE)
 DEEP = b"[" * 200_000
 
 
@@ -81,6 +81,13 @@ def preamble_of(text: bytes, version: int = FORMAT_VERSION, flags: int = 0) -> b
     """Return a preamble's content around any JSON, its checksum right."""
     head = PREAMBLE_MAGIC + struct.pack("<HHI", version, flags, len(text)) + text
     return head + struct.pack("<I", zlib.crc32(head))
+
+
+def footer_of(totals: object) -> bytes:
+    """Return the content of a footer without blocks around any JSON, written for byte 0."""
+    text = json.dumps(totals).encode()
+    head = FOOTER_MAGIC + struct.pack("<HHII", FORMAT_VERSION, 0, 0, len(text)) + text
+    return head + struct.pack("<QI4s", 0, zlib.crc32(head), TAIL_MAGIC)
 
 
 def preamble_with(**changes: object) -> bytes:
@@ -184,11 +191,12 @@ def test_a_block_header_survives_packing():
         {"payloads_stored": 0},
         {"payloads_stored": 2**32 - 1},
         {"records": 0, "columns_raw": 0, "columns_stored": 0},
+        {"span": 0},
     ],
     ids=str,
 )
 def test_a_header_that_contradicts_itself_or_a_limit_is_refused(changes):
-    """A header with a right checksum and impossible lengths is a flaw before anything is allocated."""
+    """A header with a right checksum and impossible lengths or span is a flaw before anything is allocated."""
     assert isinstance(unpack_block_header(replace(HEADER, **changes).pack()), Flaw)
 
 
@@ -204,9 +212,15 @@ def test_a_header_of_another_version_or_magic_is_refused(offset, value):
 def test_flags_and_reserved_bytes_of_a_header_are_ignored():
     """What version 1 leaves open may be used without being refused."""
     packed = bytearray(HEADER.pack())
-    packed[10] = packed[108] = packed[123] = 0xFF
+    packed[10] = packed[112] = packed[123] = 0xFF
     packed[124:] = struct.pack("<I", zlib.crc32(packed[:124]))
     assert unpack_block_header(bytes(packed)) == HEADER
+
+
+def test_a_block_takes_as_many_numbers_as_it_spans():
+    """The next block's sequence follows from header and index alike; a block as recorded takes one number."""
+    assert HEADER.next_sequence == IndexEntry.of(0, HEADER).next_sequence == 10
+    assert BlockHeader(*astuple(HEADER)[:-1]).next_sequence == 8
 
 
 def test_every_flipped_bit_of_a_header_is_noticed():
@@ -219,7 +233,7 @@ def test_every_flipped_bit_of_a_header_is_noticed():
 
 
 def test_a_footer_survives_packing():
-    """Index and totals come back, where the footer stands at the place it was written for."""
+    """Index, totals and preamble come back, where the footer stands at the place it was written for."""
     packed = content(FOOTER.pack(1000))
     assert unpack_footer(packed, 1000) == FOOTER
     assert isinstance(unpack_footer(packed, 1001), Flaw)
@@ -247,7 +261,42 @@ def test_an_empty_footer_survives_packing():
 )
 def test_a_footer_with_unusable_totals_is_refused(totals):
     """Who reads the totals by name need not check them again."""
-    assert isinstance(unpack_footer(content(Footer((), totals).pack(0)), 0), Flaw)
+    assert isinstance(unpack_footer(footer_of(totals), 0), Flaw)
+
+
+def test_a_footer_may_lack_the_preamble():
+    """The repeated preamble is optional to readers."""
+    assert unpack_footer(footer_of(TOTALS), 0) == Footer((), TOTALS)
+    assert unpack_footer(content(Footer((), TOTALS).pack(0)), 0) == Footer((), TOTALS)
+
+
+@pytest.mark.parametrize("changes", [{"capture_id": 1}, {"time_base": "sundial"}, {"segment": -1}], ids=str)
+def test_a_copy_of_the_preamble_that_nobody_can_use_is_as_good_as_none(changes):
+    """It holds to the same rules as the first one, unknown keys included; broken, it costs neither index nor totals."""
+    values = json.loads(content(PREAMBLE.pack())[16:-4]) | {"colour": "blue"}
+    assert unpack_footer(footer_of(TOTALS | {"preamble": values}), 0) == Footer((), TOTALS, PREAMBLE)
+    assert unpack_footer(footer_of(TOTALS | {"preamble": values | changes}), 0) == Footer((), TOTALS)
+
+
+@pytest.mark.parametrize("copy", [None, [], 3])
+def test_a_copy_of_the_preamble_that_is_no_object_is_refused(copy):
+    """A key of the wrong JSON type is refused as with the totals."""
+    assert isinstance(unpack_footer(footer_of(TOTALS | {"preamble": copy}), 0), Flaw)
+
+
+def test_a_footer_too_large_for_the_copy_leaves_it_out():
+    """Index and totals are what the segment cannot do without."""
+    huge = replace(PREAMBLE, streams=["x" * (JSON_MAX - 1000)])
+    found = unpack_footer(content(Footer((), TOTALS, huge).pack(0)), 0)
+    assert found == Footer((), TOTALS)
+
+
+def test_flags_and_reserved_bytes_of_a_footer_are_ignored():
+    """What version 1 leaves open may be used without being refused."""
+    packed = bytearray(content(FOOTER.pack(0)))
+    packed[10] = packed[20 + 60] = packed[20 + 127] = 0xFF
+    packed[-8:-4] = struct.pack("<I", zlib.crc32(packed[:-16]))
+    assert unpack_footer(bytes(packed), 0) == FOOTER
 
 
 def test_a_footer_of_another_version_is_refused():

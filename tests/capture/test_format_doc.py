@@ -12,13 +12,15 @@ import pytest
 from hftcap.capture import format as wire
 from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Decoder, StoredBlock
-from hftcap.capture.format import Footer, Kind, Preamble, RecordFlags, TimeBase, stored_most
+from hftcap.capture.footer import Footer, Totals
+from hftcap.capture.format import Kind, RecordFlags, TimeBase, stored_most
+from hftcap.capture.preamble import Preamble
 from hftcap.capture.reader import open_recording
 from hftcap.capture.segments import CaptureHead, CaptureWriter
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/format.md").read_text()
 LINE = re.compile(r" *(\d+)  (?:`(?P<text>.*)`|(?P<hex>(?:[0-9a-f]{2} )*[0-9a-f]{2}) +; (?P<meaning>.+))")
-SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i64": 8, "4 bytes": 4, "8 bytes": 8, "16 bytes": 16}
+SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i64": 8, "4 bytes": 4, "8 bytes": 8, "12 bytes": 12}
 WHOLE = re.compile(r"\d+")
 
 
@@ -106,8 +108,9 @@ def test_the_decoder_reads_the_listing_as_the_document_explains_it():
     assert (columns.time_ns.tolist(), columns.rx_lag_ns.tolist()) == ([STAMP_NS], [wire.NONE_NS])
     assert (columns.kind.tolist(), columns.conn.tolist(), columns.flags.tolist()) == ([Kind.WS_TEXT], [1], [0])
     assert (block.payload_list(), block.notes, block.recv_ns.tolist()) == ([PAYLOAD], [], [STAMP_NS])
+    assert (header.span, header.next_sequence) == (1, 1)
     (entry,) = footer.entries
-    assert (entry.offset, entry.sequence, entry.records, entry.raw_bytes) == (309, 0, 1, 14)
+    assert (entry.offset, entry.sequence, entry.records, entry.raw_bytes, entry.span) == (309, 0, 1, 14, 1)
     assert (entry.min_mono_ns, entry.max_mono_ns, entry.min_recv_ns, entry.max_recv_ns) == (
         header.min_mono_ns,
         header.max_mono_ns,
@@ -116,21 +119,24 @@ def test_the_decoder_reads_the_listing_as_the_document_explains_it():
     )
     assert footer.totals["records"] == 1 and footer.totals["payload_bytes"] == len(PAYLOAD)
     assert footer.totals["first_recv_ns"] == footer.totals["last_recv_ns"] == STAMP_NS
+    assert footer.preamble == preamble
 
 
 def test_the_numbers_beside_the_listing_are_those_in_its_bytes():
     """A meaning that ends in a count of bytes, records or a place says what the bytes say."""
     said = {offset: (content, meaning) for offset, content, meaning in listing() if meaning}
-    for offset, expected in {4: 301, 20: 281, 313: 165, 393: 37, 397: 24, 409: 27, 413: 14, 513: 253, 533: 161}.items():
+    counts = {4: 301, 20: 281, 313: 165, 393: 37, 397: 24, 409: 27, 413: 14, 425: 1, 513: 554, 533: 454, 593: 1}
+    for offset, expected in counts.items():
         content, meaning = said[offset]
         assert int.from_bytes(content, "little") == expected
         assert str(expected) in meaning
-    assert at(537, "u64") == 309 and at(754, "u64") == 509
-    for offset, begin, end in ((305, 8, 305), (441, 317, 441), (417, 445, 482), (762, 517, 754)):
+    assert at(537, "u64") == 309 and at(1055, "u64") == 509
+    for offset, begin, end in ((305, 8, 305), (441, 317, 441), (417, 445, 482), (1063, 517, 1055)):
         content, meaning = said[offset]
         assert int.from_bytes(content, "little") == zlib.crc32(LISTED[begin:end])
         assert f"{begin} to {end - 1}" in meaning
     assert said[421][0] == said[505][0]
+    assert LISTED[773:1054] == LISTED[24:305]
 
 
 def test_the_writer_makes_the_listed_capture(written):
@@ -169,7 +175,7 @@ def test_the_listed_file_is_a_recording(tmp_path):
 @pytest.mark.parametrize(
     ("title", "layout", "names"),
     [
-        ("Header", wire.BLOCK_HEAD.format + "I", 22),
+        ("Header", wire.BLOCK_HEAD.format + "I", 23),
         ("Preamble", wire.PREAMBLE_HEAD.format, 4),
     ],
     ids=["block header", "preamble"],
@@ -188,12 +194,15 @@ def test_tables_have_the_layout_of_the_code(title, layout, names):
 def test_footer_tables_have_the_layout_of_the_code():
     """The footer's head and its entries follow each other as packed."""
     table = fields(section("Footer"))
-    head, entry = table[:5], table[6:] if table[5][1] == "56 × entries" else table[5:]
+    head, index, entry = table[:5], table[5], table[6:]
     assert [row[0] for row in head] == [0, 8, 10, 12, 16]
-    assert sum(SIZES[kind] for _, kind, _ in entry) == wire.FOOTER_ENTRY.size == 56
+    assert index == (20, "64 × entries", "index")
+    assert sum(SIZES[kind] for _, kind, _ in entry) == wire.FOOTER_ENTRY.size == 64
     place = 0
-    for offset, kind, _ in entry:
-        assert offset == place
+    for (offset, kind, name), code in zip(entry, wire.FOOTER_ENTRY.format.lstrip("<"), strict=True):
+        assert offset == place, name
+        assert SIZES[kind] == struct.calcsize("<" + code), name
+        assert kind.startswith("i") == (code == "q"), name
         place += SIZES[kind]
     assert [row[1] for row in rows(section("Footer")) if row[0].startswith("end - ")] == ["u64", "u32", "4 bytes"]
 
@@ -212,9 +221,10 @@ def test_json_keys_of_the_document_are_those_of_the_code():
     """Every key of preamble and footer is documented, and no other."""
     keys = [row[0] for row in rows(section("Preamble")) if not WHOLE.match(row[0]) and "length" not in row[0]]
     assert keys == [field.name for field in dataclasses.fields(Preamble)]
-    keys = [row[0] for row in rows(section("Footer")) if row[0] in wire.Totals.__annotations__]
-    assert keys == list(wire.Totals.__annotations__)
-    assert set(json.loads(LISTED[593:754])) == set(keys)
+    places = re.compile(r"\d+|then|end - \d+")
+    keys = [row[0] for row in rows(section("Footer")) if not places.fullmatch(row[0])]
+    assert keys == [*Totals.__annotations__, "preamble"]
+    assert list(json.loads(LISTED[601:1055])) == keys
 
 
 def test_limits_of_the_document_are_those_of_the_code():
@@ -225,6 +235,7 @@ def test_limits_of_the_document_are_those_of_the_code():
     for name, limit in mib.items():
         assert table[name].startswith(f"{limit >> 20} MiB") and limit % (1 << 20) == 0
     assert table["records of a block"] == f"2^{wire.RECORDS_MAX.bit_length() - 1}"
+    assert table["span of a block"] == "2^32 - 1, and at least 1"
     assert table["blocks of a segment"] == f"2^{wire.ENTRIES_MAX.bit_length() - 1}"
     assert f"{wire.BLOCK_LEAST} bytes" in table["entries of a footer"]
     assert "raw + raw / 256" in table["columns, notes or payloads stored"]

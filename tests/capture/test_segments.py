@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Decoder, StoredBlock
-from hftcap.capture.format import NONE_NS, Footer, Kind, Preamble, TimeBase
+from hftcap.capture.footer import Footer
+from hftcap.capture.format import NONE_NS, Kind, TimeBase
+from hftcap.capture.preamble import Preamble
 from hftcap.capture.reader import open_recording
 from hftcap.capture.segments import CaptureHead, CaptureWriter, find_segments, is_segment, segment_name
 from hftcap.capture.writer import WallOffset

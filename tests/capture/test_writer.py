@@ -11,7 +11,9 @@ import pytest
 from hftcap.capture import writer as writer_module
 from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Damage, Decoder, StoredBlock
-from hftcap.capture.format import BLOCK_RAW_MAX, NONE_NS, PAYLOAD_MAX, Footer, Kind, Preamble, TimeBase
+from hftcap.capture.footer import Footer
+from hftcap.capture.format import BLOCK_RAW_MAX, NONE_NS, PAYLOAD_MAX, Kind, TimeBase
+from hftcap.capture.preamble import Preamble
 from hftcap.capture.writer import BLOCK_BYTES, SegmentWriter, WallOffset
 from hftcap.errors import OverLimit, WriteFailed
 
@@ -260,7 +262,8 @@ def test_an_existing_file_is_not_written_to(path):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from hftcap.capture.format import Preamble, TimeBase
+from hftcap.capture.preamble import (Preamble)
+from hftcap.capture.format import (TimeBase)
 from hftcap.capture.writer import SegmentWriter
 from hftcap.errors import WriteFailed
 
