@@ -232,8 +232,7 @@ class Segment:
             return  # the preamble itself, which is listed already
         footer = self._moved_footer(damage)
         if footer is not None:
-            what = "no footer belongs here: this one was written for another byte, so bytes before it are lost or added"
-            self._find(damage.offset, what)
+            self._find(damage.offset, f"no footer belongs here, and this one says as much: {damage.what}")
             self.footer_moved = True
             self._close(footer)
             return

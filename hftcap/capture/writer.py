@@ -7,6 +7,7 @@ cut for age is the caller's decision.
 
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,27 +192,26 @@ class SegmentWriter:
         self._write_block(columns, b"\n".join(payloads), b"".join(self._notes), self._block_losses, 1)
         self._start_block()
 
-    def add_block(
-        self, columns: BlockColumns, payloads: bytes, notes: bytes, *, losses: int = 0, span: int = 1
-    ) -> None:
-        """Write a block made elsewhere, after the open one; `payloads` and `notes` are as `encode_block` takes them.
+    def add_block(self, columns: BlockColumns, payloads: bytes, notes: Sequence[Note], *, span: int = 1) -> None:
+        """Write a block that was whole elsewhere, after the open one; `payloads` is as `encode_block` takes it.
 
-        `losses` is the sum of the counts that its notes of kind loss give. `span` is how many blocks of an earlier
-        file it stands for.
+        `span` is how many blocks of an earlier file it stands for.
 
         Raises:
             WriteFailed: the operating system refused.
             OverLimit: the block exceeds what the format allows; nothing was written.
         """
         self.cut()
+        losses = sum(int(note["count"]) for note in notes if note["note"] == LOSS)
+        lines = b"".join(map(note_line, notes))
         for what, found, limit in (
             ("number of records in a block", len(columns.length), RECORDS_MAX),
             ("payloads of a block in bytes", len(payloads), BLOCK_RAW_MAX),
-            ("notes of a block in bytes", len(notes), NOTES_RAW_MAX),
+            ("notes of a block in bytes", len(lines), NOTES_RAW_MAX),
         ):
             if found > limit:
                 raise OverLimit(what, found, limit)
-        self._write_block(columns, payloads, notes, losses, span)
+        self._write_block(columns, payloads, lines, losses, span)
 
     def _write_block(self, columns: BlockColumns, payloads: bytes, notes: bytes, losses: int, span: int) -> None:
         if len(self._entries) == ENTRIES_MAX:

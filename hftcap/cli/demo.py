@@ -49,13 +49,16 @@ def demo(
 
 
 def _make(folder: Path, seed: int, seconds: float) -> None:
+    import hashlib
+
     from hftcap import __version__
     from hftcap.capture.format import Kind, TimeBase
     from hftcap.capture.segments import CaptureHead, CaptureWriter
     from hftcap.market.walk import START_NS, SYMBOL, Walk
 
     head = CaptureHead(
-        capture_id=f"{seed & (1 << 64) - 1:016x}",
+        # Spread over all digits, because the names of files have the first eight only.
+        capture_id=hashlib.blake2b(str(seed).encode(), digest_size=8).hexdigest(),
         market="spot",
         time_base=TimeBase.WALL,
         expects_snapshots=True,

@@ -1,7 +1,7 @@
 """Option types that several verbs share, and the pure reading of what users type into them."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +17,9 @@ AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print one JSON objec
 
 _UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _SPANS = _UNITS | {"m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}
-_EPOCH = re.compile(r"(\d+)(?:\.(\d{1,9}))?(s|ms|us|ns)", re.ASCII)
-_RELATIVE = re.compile(r"([+-])(\d+)(?:\.(\d{1,9}))?(s|ms|us|ns|m|h|d)", re.ASCII)
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_EPOCH = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?(s|ms|us|ns)", re.ASCII)
+_RELATIVE = re.compile(r"([+-])(\d{1,19})(?:\.(\d{1,9}))?(s|ms|us|ns|m|h|d)", re.ASCII)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def _scaled(whole: str, fraction: str | None, unit_ns: int) -> int:
@@ -45,10 +45,10 @@ def instant_ns(text: str, first_ns: int | None, last_ns: int | None) -> int:
         span = _scaled(match[2], match[3], _SPANS[match[4]])
         return (first_ns or 0) + span if match[1] == "+" else (last_ns or 0) - span
     if match := _RFC3339.fullmatch(text):
-        zone = match[4] if match[4] not in (None, "Z") else "+00:00"
+        zone = match[4] if match[4] not in (None, "Z", "z") else "+00:00"
         try:
             whole = datetime.fromisoformat(f"{match[1]}T{match[2]}{zone}").astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise BadInstant(text) from None
         seconds = (whole - datetime(1970, 1, 1, tzinfo=UTC)).days * 86_400 + whole.hour * 3_600
         return (seconds + whole.minute * 60 + whole.second) * 1_000_000_000 + _scaled("0", match[3], 1_000_000_000)
@@ -56,11 +56,15 @@ def instant_ns(text: str, first_ns: int | None, last_ns: int | None) -> int:
 
 
 def clock_text(time_ns: int | None) -> str:
-    """Write epoch nanoseconds as UTC, to the nanosecond; a dash where there is none."""
+    """Write epoch nanoseconds as UTC, to the nanosecond; a dash where there is none, the number beyond year 9999."""
     if time_ns is None:
         return "-"
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{nanoseconds:09d}Z"
+    try:
+        whole = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return f"{time_ns} ns"
+    return whole.replace(tzinfo=None).isoformat() + f".{nanoseconds:09d}Z"
 
 
 def span_text(span_ns: int | None) -> str:

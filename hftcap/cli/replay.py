@@ -34,7 +34,9 @@ def replay(
     captures: Captures,
     speed: Annotated[str, typer.Option("--speed", help="max: as fast as it goes.", callback=_speed)] = "max",
     report: Annotated[Path | None, typer.Option("--report", metavar="FOLDER", help="Write Parquet tables.")] = None,
-    interval: Annotated[float, typer.Option(min=0.001, help="Seconds per row of the latency table.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option(min=0.001, max=604_800, help="Seconds per row of the latency table.")
+    ] = 1.0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an earlier report.")] = False,
     as_json: AsJson = False,
 ) -> None:
