@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_VERBS = ("import_", "info", "stats", "book", "verify", "cat", "replay", "demo")
+_VERBS = ("import_", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "demo")
 
 
 def _show_version(wanted: bool) -> None:
