@@ -1,7 +1,8 @@
 """The columns a block becomes: one row per record, numpy arrays, the meaning of each.
 
 Nullable 64-bit columns hold `NULL` where there is no value. `symbol` and `stream` are indices into the tables of
-the kernel that made them, -1 for none. A payload that carries an array has one row, that of its first message.
+the kernel that made them, -1 for none. A payload that carries an array has one row: type and event time are those of
+its first message, and it has no symbol, because its messages may be of many.
 """
 
 from dataclasses import dataclass

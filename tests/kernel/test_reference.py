@@ -120,7 +120,7 @@ def snapshot(update_id, bids=(), asks=(), asked: str | None = "BTCUSDT"):
 ACK = Frame(b'{"result":null,"id":1}')
 GARBAGE = Frame(b'{"stream":"btcusdt@trade","data":{"e":"tra')
 EMPTY = Frame(b"")
-KLINE_ARRAY = Frame(
+TICKER_ARRAY = Frame(
     enveloped(
         "!ticker@arr",
         [{"e": "24hrTicker", "E": 1_700_000_000_003, "s": symbol, "c": "1"} for symbol in ("BTCUSDT", "ETHUSDT")],
@@ -136,7 +136,7 @@ def touch_of(columns: Columns, row: int) -> tuple[object, ...]:
 
 def test_every_record_has_one_row_in_record_order():
     """Text, binary and REST, readable or not: a row each, in its place."""
-    frames = [trade(), GARBAGE, Frame(b"\x00\xff", Kind.WS_BINARY), snapshot(5), EMPTY, ACK, KLINE_ARRAY]
+    frames = [trade(), GARBAGE, Frame(b"\x00\xff", Kind.WS_BINARY), snapshot(5), EMPTY, ACK, TICKER_ARRAY]
     columns = spot().run(block_of(frames))
     assert len(columns) == len(frames)
     assert all(len(getattr(columns, field.name)) == len(frames) for field in fields(Columns))
@@ -249,9 +249,11 @@ def test_kind_decides_what_a_body_with_last_update_id_is():
 
 
 def test_an_array_is_one_row_of_its_rows_type_and_time():
-    """A payload with a list of messages stays one record."""
-    columns = spot().run(block_of([KLINE_ARRAY]))
+    """A payload with a list of messages stays one record, of no symbol, since its messages may be of many."""
+    kernel = spot()
+    columns = kernel.run(block_of([TICKER_ARRAY]))
     assert (TYPES[columns.type[0]], columns.event_ns[0]) == ("24hrTicker", 1_700_000_000_003_000_000)
+    assert (columns.symbol[0], kernel.streams[columns.stream[0]]) == (-1, "!ticker@arr")
 
 
 @pytest.mark.parametrize(
@@ -351,6 +353,29 @@ def test_stopping_inside_a_block_leaves_the_book_there():
             assert kernel.books["BTCUSDT"].book.touch()[0] == (6 if stop > 3 else 5)
 
 
+def test_a_block_may_be_taken_in_pieces():
+    """Runs that begin inside a block give the rows of one run over all of it; REST bodies keep their own notes."""
+    frames = [
+        snapshot(5, [(7, 1)]),
+        trade(),
+        diff(6, 6, [(8, 1)]),
+        snapshot(3, [(4, 1)], asked="ETHUSDT"),
+        trade(symbol="ETHUSDT"),
+        snapshot(9, [(1, 1)], asked=None),
+        quote(7),
+    ]
+    block = block_of(frames)
+    whole = spot().run(block)
+    for first in range(len(frames) + 1):
+        for second in range(first, len(frames) + 1):
+            kernel = spot()
+            bounds = [0, first, second, len(frames)]
+            pieces = [kernel.run(block, end, first=begin) for begin, end in pairwise(bounds)]
+            for field in fields(Columns):
+                found = [value for piece in pieces for value in getattr(piece, field.name).tolist()]
+                assert found == getattr(whole, field.name).tolist(), (field.name, first, second)
+
+
 def test_name_tables_grow_and_never_change_what_was_handed_out():
     """An index means the same name for as long as the kernel lives, also for names that are not ASCII."""
     kernel = spot()
@@ -379,7 +404,7 @@ others = st.tuples(
         st.builds(agg_trade, st.integers(1, 9), st.integers(1, 9), symbols),
         st.builds(quote, st.integers(1, 99), symbols),
         st.builds(partial, st.integers(1, 99), symbols),
-        st.sampled_from([ACK, GARBAGE, EMPTY, KLINE_ARRAY, replace(diff(1, 2), kind=Kind.WS_BINARY)]),
+        st.sampled_from([ACK, GARBAGE, EMPTY, TICKER_ARRAY, replace(diff(1, 2), kind=Kind.WS_BINARY)]),
         st.binary(max_size=20).map(Frame),
         st.builds(replace, st.builds(quote, st.integers(1, 99), symbols), kind=st.just(Kind.REST)),
     ),
