@@ -16,7 +16,7 @@ READY := .venv/.ready-demo .venv/.ready-test .venv/.ready-lint .venv/.ready-benc
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench soak clean
 # Two targets at once would install into the same environment at once.
 .NOTPARALLEL:
 
@@ -45,6 +45,13 @@ types: .venv/.ready-lint  ## check types
 bench: .venv/.ready-bench  ## run the benchmarks
 	@echo "==> Running the benchmarks in bench"
 	@.venv/bin/pytest bench -q $(ARGS)
+
+soak: .venv/.ready-test  ## damage captures and kill writers by the thousand (half an hour); ARGS="..." goes to each script
+	@echo "==> Running the soak tests in bench"
+	@.venv/bin/python bench/soak_damage.py $(ARGS)
+	@.venv/bin/python bench/soak_kill.py $(ARGS)
+	@if [ -n "$$HFTCAP_CORPUS" ]; then .venv/bin/python bench/soak_large.py; \
+	    else echo "==> bench/soak_large.py needs HFTCAP_CORPUS: left out"; fi
 
 clean:  ## remove .venv, caches and everything else the other targets made
 	@echo "==> Removing .venv, caches, build products and demo-out"

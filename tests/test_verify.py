@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hftcap.capture.decode import Decoder, StoredBlock
-from hftcap.capture.format import TimeBase
-from hftcap.capture.reader import open_recording
+from hftcap.capture.footer import Footer, IndexEntry
+from hftcap.capture.format import BLOCK_HEADER_BYTES, FRAME, BlockHeader, TimeBase
+from hftcap.capture.reader import Finding, open_recording
 from hftcap.capture.segments import CaptureHead, CaptureWriter
 from hftcap.errors import CaptureError, NewerFormat, NoSegments, NotACapture, Unreadable
 from hftcap.verify import Verdict, verify
@@ -68,6 +69,10 @@ def folder(tmp_path) -> Path:
 def segment(folder) -> Path:
     """Return the only file of a sound capture."""
     return write(folder)[0]
+
+
+def what(verdict: Verdict) -> str:
+    return "\n".join(finding.what for finding in verdict.findings)
 
 
 def check(verdict: Verdict, *, records: int, lost: int | None, damaged: int = 0, missing: int = 0) -> None:
@@ -309,8 +314,198 @@ def test_a_segment_that_was_never_sealed_lost_nothing_by_it(folder):
     with pytest.raises(KeyboardInterrupt), CaptureWriter(folder, HEAD, fsync=False) as writer:
         writer.add(b"x", 1)
         raise KeyboardInterrupt
+    check(verify([folder]), records=1, lost=0)
+
+
+def forge(path: Path, number: int, change: Callable[[BlockHeader], BlockHeader]) -> None:
+    """Rewrite the header of a block, its checksum included, and the index entry with it, as a wrong writer would."""
+    block = blocks_in(path)[number]
+    header = change(block.header)
+    begin = block.offset + FRAME.size
+    edit(path, lambda content: content.__setitem__(slice(begin, begin + BLOCK_HEADER_BYTES), header.pack()))
+    footer = footer_of(path)
+    entries = [*footer.entries]
+    entries[number] = IndexEntry.of(block.offset, header)
+    put_footer(path, replace(footer, entries=tuple(entries)))
+
+
+def footer_of(path: Path) -> Footer:
+    (footer,) = (part for part in Decoder().feed(path.read_bytes()) if isinstance(part, Footer))
+    return footer
+
+
+def put_footer(path: Path, footer: Footer) -> None:
+    """Put another footer, itself whole, in the place of a segment's own."""
+    end = span(blocks_in(path)[-1]).stop
+    edit(path, lambda content: content.__setitem__(slice(end, None), footer.pack(end)))
+
+
+@pytest.mark.parametrize("name", ["min_mono_ns", "max_mono_ns", "min_recv_ns", "max_recv_ns"])
+def test_a_header_that_lies_about_its_times_is_found(name, folder, segment):
+    """Seeking believes headers and index: they must say what the columns say. The records are sound."""
+    block = blocks_in(segment)[2]
+    forge(segment, 2, lambda header: replace(header, **{name: getattr(header, name) + 1}))
     verdict = verify([folder])
-    assert (verdict.records, verdict.damaged_blocks, verdict.lost_records) == (1, 0, 0)
+    assert (verdict.records, verdict.lost_records) == (TOTAL, 0)
+    assert verdict.findings[0].offset == block.offset
+    assert verdict.findings[0].what.startswith(f"block 2: header says {name[4:8]} times")
+
+
+@pytest.mark.parametrize("name", ["offset", "min_recv_ns", "max_mono_ns", "records", "raw_bytes"])
+def test_an_index_that_lies_about_a_block_is_found(name, folder, segment):
+    """Each entry is held against the block in its place."""
+    footer = footer_of(segment)
+    wrong = replace(footer.entries[1], **{name: getattr(footer.entries[1], name) + 1})
+    put_footer(segment, replace(footer, entries=(footer.entries[0], wrong, *footer.entries[2:])))
+    verdict = verify([folder])
+    assert (verdict.records, verdict.lost_records) == (TOTAL, 0)
+    assert "a block is not what the footer's index says of it, the first is 1" in what(verdict)
+
+
+def test_an_index_without_a_block_is_found(folder, segment):
+    """A block that the index leaves out would never be sought."""
+    footer = footer_of(segment)
+    put_footer(segment, replace(footer, entries=(footer.entries[0], *footer.entries[2:])))
+    verdict = verify([folder])
+    assert (verdict.records, verdict.lost_records, verdict.missing_blocks) == (TOTAL, 0, 0)
+    assert "a block is not in the footer's index, the first is 1" in what(verdict)
+    assert "lists block 2 where 1 is due" in what(verdict)
+
+
+def test_an_index_of_more_blocks_than_there_are_tells_what_is_missing(folder, segment):
+    """The footer is believed: it has its checksum."""
+    footer = footer_of(segment)
+    more = replace(footer.entries[3], sequence=4, records=7)
+    put_footer(segment, replace(footer, entries=(*footer.entries, more)))
+    verdict = verify([folder])
+    assert (verdict.records, verdict.lost_records, verdict.missing_blocks) == (TOTAL, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("records", TOTAL + 1),
+        ("payload_bytes", 0),
+        ("by_kind", {"ws_text": TOTAL - 1, "rest": 1}),
+        ("losses", 3),
+        ("first_recv_ns", None),
+        ("last_recv_ns", 5),
+    ],
+)
+def test_totals_that_lie_are_found(name, value, folder, segment):
+    """Each total of the footer is what its blocks add up to."""
+    footer = footer_of(segment)
+    put_footer(segment, replace(footer, totals=footer.totals | {name: value}))
+    verdict = verify([folder])
+    assert (verdict.records, verdict.lost_records) == (TOTAL, 0)
+    (finding,) = verdict.findings
+    assert finding.what.startswith(f"the footer says {name} {value}, its blocks have ")
+
+
+def test_kinds_that_did_not_occur_may_be_left_out(folder, segment):
+    """Another writer may not list them."""
+    footer = footer_of(segment)
+    put_footer(segment, replace(footer, totals=footer.totals | {"by_kind": {"ws_text": TOTAL}}))
+    assert verify([folder]).ok
+
+
+def test_losses_that_were_noted_are_no_damage(folder):
+    """What the recorder lost is counted by stats; here its sum must agree with the notes."""
+    with CaptureWriter(folder, HEAD, fsync=False) as writer:
+        writer.add(b"x", 1)
+        writer.note({"note": "loss", "count": 5})
+    assert verify([folder]) == Verdict(files=1, blocks=1, records=1)
+
+
+def test_a_second_preamble_that_differs_from_the_first_is_found(folder, segment):
+    """The footer's copy stands in for a damaged preamble, so it must say the same."""
+    footer = footer_of(segment)
+    put_footer(segment, replace(footer, preamble=replace(footer.preamble, market="usdm")))
+    assert what(verify([folder])) == "the footer's copy of the preamble is not the preamble"
+    put_footer(segment, replace(footer, preamble=None))
+    assert verify([folder]).ok
+
+
+def test_the_footer_of_another_capture_is_not_believed(folder, segment):
+    """Whole and in its place, but it says whose it is: what is lost is then unknown."""
+    footer = footer_of(segment)
+    put_footer(segment, replace(footer, preamble=replace(footer.preamble, capture_id=FOREIGN.capture_id)))
+    verdict = verify([folder])
+    check(verdict, records=TOTAL, lost=None)
+    assert f"footer of another capture, {FOREIGN.capture_id}" in what(verdict)
+
+
+def test_the_first_block_of_a_recording_that_is_missing_is_found(folder, segment):
+    """A first segment that does not begin with block 0 is not the beginning, by whatever name it is given."""
+    footer = footer_of(segment)
+    blocks = blocks_in(segment)
+    preamble = replace(footer.preamble, previous_sequence=2)
+    rest = b"".join(segment.read_bytes()[span(block)] for block in blocks[3:])
+    begin = preamble.pack()
+    entry = replace(footer.entries[3], offset=len(begin))
+    end = len(begin) + len(rest)
+    segment.write_bytes(begin + rest + replace(footer, entries=(entry,), preamble=preamble).pack(end))
+    for named in (folder, segment):
+        verdict = verify([named])
+        assert "blocks 0 to 2 are missing before this segment" in what(verdict)
+        assert (verdict.missing_blocks, verdict.lost_records) == (3, None)
+
+
+def test_an_unsealed_segment_is_a_finding_unless_it_is_being_written(folder):
+    """As long as a writer holds the folder its segment need not be whole; after that its writer stopped."""
+    with pytest.raises(KeyboardInterrupt), CaptureWriter(folder, HEAD, fsync=False, block_bytes=1) as writer:
+        writer.add(b"x", 1)
+        (path,) = folder.iterdir()
+        whole = path.read_bytes()
+        assert verify([folder]) == verify([path]) == Verdict(files=1, blocks=1, records=1)
+        path.write_bytes(whole + whole[-50:])  # the next block, half written
+        assert verify([folder]) == Verdict(files=1, blocks=1, records=1)
+        raise KeyboardInterrupt
+    verdict = verify([folder])
+    assert [finding.offset for finding in verdict.findings] == [len(whole), len(whole) + 50]
+    assert what(verdict).endswith("not sealed: its writer stopped")
+    path.write_bytes(whole)
+    check(verify([folder]), records=1, lost=0)
+
+
+@pytest.mark.parametrize("size", [0, 20, 200, 350])
+def test_a_file_without_a_beginning_does_not_hide_the_others(size, folder):
+    """A segment cut in its preamble, or before: listed, what it held is unknown, and the others are judged."""
+    paths = write(folder, segments=3)
+    paths[1].write_bytes(bytes(8) + paths[1].read_bytes()[8:size])
+    verdict = verify([folder])
+    check(verdict, records=2 * TOTAL, lost=None, missing=4)
+    assert Finding(paths[1], 0, "this segment has no whole preamble: passed over") in verdict.findings
+    assert verdict.files == 3
+
+
+def test_a_segment_torn_when_it_was_begun_held_nothing(folder):
+    """A crash between creating a `.part` and its first write costs no record."""
+    paths = write(folder, segments=2)
+    (folder / "20990101T000000Z-00112233-000002.hcap.zst.part").touch()
+    check(verify([folder]), records=2 * TOTAL, lost=0)
+    assert verify(paths).ok
+
+
+def test_findings_come_by_file_and_byte(folder):
+    """Whoever reads them goes through the files from front to back."""
+    paths = write(folder, segments=3)
+    for path in paths:
+        flip(path, span(blocks_in(path)[3]).stop - 3)
+    flip(paths[1], 60)
+    places = [(finding.path, finding.offset) for finding in verify(paths[::-1]).findings]
+    assert places == sorted(places)
+    assert len(places) == 4
+
+
+def test_a_whole_header_tells_what_a_torn_block_held(folder, segment):
+    """Bytes taken out of a block of an unsealed segment: no index, but the header is whole."""
+    end = span(blocks_in(segment)[-1]).stop
+    path = segment.rename(segment.with_name(segment.name + ".part"))
+    place = span(blocks_in(path)[1])
+    edit(path, lambda content: content.__delitem__(slice(end, None)))
+    edit(path, lambda content: content.__delitem__(slice(place.stop - 20, place.stop - 10)))
+    check(verify([folder]), records=TOTAL - RECORDS[1], lost=RECORDS[1], missing=1)
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,11 @@ def _compact_held(segment: Segment, temporary: Path, level: int, block_bytes: in
         return Skipped(path, f"not sound: {segment.findings[0].what}", damaged=True)
     if max(plan, default=1) == 1 and not _gains(segment, level):
         return Skipped(path, "compact already")
+    # Until it is made here, what stands under the temporary name may be another process's.
+    writer = SegmentWriter(temporary, segment.preamble, sequence=segment.first_sequence, level=level)
+    replaced = False
     try:
-        _rewrite(segment, temporary, plan, level)
+        _rewrite(segment, writer, plan)
         rewritten = Segment(temporary)
         differs = difference(segment, rewritten)
         if differs is not None:
@@ -153,11 +156,13 @@ def _compact_held(segment: Segment, temporary: Path, level: int, block_bytes: in
         if rewritten.size >= segment.size:
             return Skipped(path, "would not become smaller")
         temporary.replace(path)
+        replaced = True
         fsync_folder(path.parent)
     except OSError as error:
         raise WriteFailed(path, error.strerror or str(error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not replaced:
+            temporary.unlink(missing_ok=True)
     return rewritten.size
 
 
@@ -191,11 +196,10 @@ def _gains(segment: Segment, level: int) -> bool:
     return any(len(compressor.compress(block.payloads)) < block.header.payloads_stored for block in blocks)
 
 
-def _rewrite(segment: Segment, temporary: Path, plan: Sequence[int], level: int) -> None:
+def _rewrite(segment: Segment, writer: SegmentWriter, plan: Sequence[int]) -> None:
     """Write the new file and put it on the disk."""
-    writer = SegmentWriter(temporary, segment.preamble, sequence=segment.first_sequence, level=level)
     try:
-        temporary.chmod(segment.path.stat().st_mode & 0o7777)
+        writer.path.chmod(segment.path.stat().st_mode & 0o7777)
         blocks = (block for _, block in segment.blocks())
         for count in plan:
             members = list(islice(blocks, count))
@@ -252,6 +256,8 @@ def difference(old: Segment, new: Segment) -> str | None:
 
 def _holds(whole: Block, records: int, notes: int, part: Block) -> bool:
     """Say whether a block stands in a larger one, behind so many records and notes."""
+    if records + part.records > whole.records:
+        return False
     rows = slice(records, records + part.records)
     same = [
         np.array_equal(getattr(whole.columns, name)[rows], getattr(part.columns, name))

@@ -99,10 +99,9 @@ def recover(
         SeveralRecordings: the segments carry more than one capture id.
         AlreadyExists, FolderBusy, WriteFailed: `out` holds a capture, or cannot be written.
     """
-    survey = _Survey(paths)
+    rebuild = _Rebuild(_Survey(paths), out, level, progress)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     lock = claim_folder(out)
-    rebuild = _Rebuild(survey, out, level, progress)
     try:
         return rebuild.run()
     except BaseException:
@@ -118,8 +117,8 @@ def recover(
 class _Survey:
     """What the files hold: the segments in order, where each block stands, how many records the lost ones had.
 
-    `places` is in order of sequence. `known` says of a sequence how many records that block has and how many numbers
-    it spans. `end` is behind the last block that anything tells of. `refused`: a sealed segment could not be read.
+    `places` is in order of sequence. `known` says of a sequence how many numbers that block spans and how many records
+    it has. `end` is behind the last block that anything tells of. `refused`: a sealed segment could not be read.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -158,7 +157,6 @@ class _Survey:
         return segments
 
     def find(self, path: Path, offset: int, what: str) -> None:
-        """List something that is wrong."""
         self.findings.append(Finding(path, offset, what))
 
     def _read(self, segment: Segment, *, guessed: bool) -> None:
@@ -211,15 +209,16 @@ class _Survey:
         self._know(header.sequence, header.records, header.span)
 
     def _know(self, sequence: int, records: int, span: int) -> None:
-        self.known.setdefault(sequence, (records, span))
+        # Of a block and one that spans it and more, both lost, the smaller tells more exactly what is missing.
+        self.known[sequence] = min((span, records), self.known.get(sequence, (span, records)))
         self.end = max(self.end, sequence + span)
 
     def _footer(self, path: Path, source: _Source, footer: Footer) -> _Source:
         """Give a footer to the segment it seals, which it may be the only trace of."""
-        told = footer.preamble
-        if told is not None and told.capture_id != self.capture_id:
+        told = footer.preamble or source.preamble
+        if told.capture_id != self.capture_id:
             return source
-        if told is not None and not source.guessed and told.segment != source.preamble.segment:
+        if told.segment != source.preamble.segment and not source.guessed:
             source = self._source(path, told)
         source.footer = footer
         for entry in footer.entries:
@@ -241,9 +240,11 @@ class _Survey:
             if isinstance(footer, Footer):
                 return self._footer(segment.path, source, footer)
         header = unpack_block_header(head[FRAME.size :]) if len(head) == FRAME.size + BLOCK_HEADER_BYTES else None
+        alone = head[FRAME.size :].startswith(FOOTER_MAGIC)
         if isinstance(header, BlockHeader) and header.capture_id.hex() == self.capture_id:
             self._know(header.sequence, header.records, header.span)
-        elif damage.tail and not head[FRAME.size :].startswith(FOOTER_MAGIC):
+            alone = damage.length <= header.block_bytes  # else more blocks are in it
+        if damage.tail and not alone:
             source.doubt = _TORN
         return source
 
@@ -285,9 +286,8 @@ class _Rebuild:
 
     def __init__(self, survey: _Survey, out: Path, level: int, progress: Callable[[int], None] | None) -> None:
         self.survey = survey
-        self.out = out
+        self.path = self.out = out
         self.level = level
-        self.path = out
         self.progress = progress or (lambda _bytes: None)
         self.next = survey.sources[0].first
         self.sequence = 0
@@ -369,7 +369,7 @@ class _Rebuild:
             return
         blocks, records, told = upto - first, 0, 0
         for sequence in self._known[bisect_left(self._known, first) : bisect_left(self._known, upto)]:
-            count, span = self.survey.known[sequence]
+            span, count = self.survey.known[sequence]
             if sequence >= at and sequence + span <= upto:
                 records += count
                 told += span

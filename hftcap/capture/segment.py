@@ -243,8 +243,9 @@ class Segment:
         if header is not None and header.capture_id.hex() == self.preamble.capture_id:
             self._torn[header.sequence] = header
         if damage.tail and not self.sealed_name:
-            # A segment that was never sealed loses what its last, torn block was to hold, and nothing else.
-            self.lose(None if header is None else header.records)
+            # A segment that was never sealed loses what its last, torn block was to hold, and nothing else; where
+            # more was passed over than that block, other blocks were in it.
+            self.lose(header.records if header is not None and damage.length <= header.block_bytes else None)
 
     def _moved_footer(self, damage: Damage) -> Footer | None:
         """Return the footer that the last bytes of the file are, whole but for standing elsewhere than it says."""
