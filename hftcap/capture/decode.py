@@ -87,6 +87,7 @@ class Decoder:
         self._flaw: str | None = None  # set while searching for the next intact part
         self._flaw_offset = 0
         self._flaw_header: BlockHeader | None = None
+        self._ended = False
 
     @property
     def flaw(self) -> str | None:
@@ -110,6 +111,8 @@ class Decoder:
     def finish(self) -> list[Part]:
         """Say that no more bytes follow; return what is wrong with those left over, if any are."""
         parts: list[Part] = []
+        self._ended = True
+        parts += self._advance()
         while self._at < len(self._buffer):
             # What waits for bytes that never come is flawed: what stands behind its first byte may be whole.
             if self._flaw is None:
@@ -134,6 +137,8 @@ class Decoder:
             if isinstance(found, _Need):
                 return parts
             if isinstance(found, Flaw):
+                if self._flaw is None and not self._ended and len(self._buffer) - self._at < BLOCK_LEAST:
+                    return parts  # so that the header there is seen, in whatever pieces the bytes come
                 self._begin_search(found.what)
                 self._at += 1
                 continue

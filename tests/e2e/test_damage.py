@@ -134,7 +134,7 @@ def test_a_flipped_bit_in_a_real_capture_costs_at_most_its_block(large, tmp_path
 
 
 def test_a_flipped_bit_that_zstd_does_not_see_is_noticed_in_the_columns(large, tmp_path):
-    """zstd leaves some bits of a frame without effect; the columns' own crc is of the bytes as stored."""
+    """Zstd leaves some bits of a frame without effect; the columns' own crc is of the bytes as stored."""
     judge = Judge(large, tmp_path / "copy")
     part = next(part for part in large.parts if part.region == "columns")
     stored = large.files[part.name][part.begin : part.end]
