@@ -12,7 +12,7 @@ import pytest
 from hftcap.binance.endpoints import Market
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import Recording, open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.interop.importer import SourceFormat, import_capture
 from hftcap.market.walk import SYMBOL, Walk
 from hftcap.pipeline import Run

@@ -31,7 +31,7 @@ _NUMBERS = re.compile(rb'"(E|T|U|u|t)":(\d+)')
 def make(corpus: Path, out: Path, records: int) -> None:
     """Write the capture, copy after copy."""
     from hftcap.capture.format import Kind, TimeBase
-    from hftcap.capture.segments import CaptureHead, CaptureWriter
+    from hftcap.capture.writer import CaptureHead, CaptureWriter
 
     lines = [line for name in SOURCES for line in gzip.decompress((corpus / name).read_bytes()).split(b"\n")[:-1]]
     stamped = [(int(stamp), payload) for stamp, _, payload in (line.partition(b" ") for line in lines)]

@@ -12,11 +12,14 @@ checksum did) or when the code that parses and joins did.
 """
 
 import hashlib
+import os
 import struct
 import zlib
 from bisect import bisect_right
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import zstandard
@@ -33,7 +36,7 @@ import hftcap.fixed
 import hftcap.kernel.reference
 import hftcap.kernel.state
 import hftcap.kernel.symbol_book
-from hftcap.capture.segments import SUFFIX
+from hftcap.capture.folder import SUFFIX
 from hftcap.kernel import Kernel
 from hftcap.kernel.state import KernelState
 
@@ -146,37 +149,64 @@ def open_sidecar(segment: Path, head: Head) -> Sidecar | None:
 class SidecarWriter:
     """Write a sidecar while its segment is replayed from its first block. It gets its name when it is finished.
 
-    A sidecar is a convenience: where the folder cannot be written, `finish` says so by returning False.
+    A sidecar is a convenience: where the folder cannot be written, `finish` says so by returning False. One writer's
+    memory is one state's, whatever the segment's size.
     """
 
     def __init__(self, segment: Path, head: Head) -> None:
-        self._segment = segment
+        self._path = sidecar_path(segment)
+        # Two readers may write the same sidecar at once: each in a file of its own, and either result will do.
+        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.writing")
         self._head = _encode(head)
-        self._parts: list[bytes] = [_MAGIC, _HEAD_LENGTH.pack(len(self._head)), self._head]
-        self._size = sum(map(len, self._parts))
         self._entries: list[_Entry] = []
+        self._size = 0
         self._due = 0
         self._compressor = zstandard.ZstdCompressor(level=3)
+        self._file: BinaryIO | None = None
+        try:
+            self._file = self._temporary.open("wb")
+        except OSError:
+            return
+        self._write(_MAGIC + _HEAD_LENGTH.pack(len(self._head)) + self._head)
 
     def reach(self, position: int, raw_bytes: int, kernel: Kernel) -> None:
         """Say that the kernel stands before block `position`, which holds `raw_bytes`; keep its state if one is due."""
-        if self._due <= 0:
+        if self._file is not None and self._due <= 0:
             stored = self._compressor.compress(_encode(kernel.dump()))
             self._entries.append(_Entry(position, self._size, len(stored), zlib.crc32(stored)))
-            self._parts.append(stored)
-            self._size += len(stored)
+            self._write(stored)
             self._due = SPACING_BYTES
         self._due -= raw_bytes
 
     def finish(self) -> bool:
-        """Write the file; return whether it could be written."""
+        """Complete the file and name it; return whether it could be written."""
         index = _encode(self._entries)
-        tail = _TAIL.pack(self._size, zlib.crc32(index, zlib.crc32(self._head)), _TAIL_MAGIC)
-        path = sidecar_path(self._segment)
-        temporary = path.with_name(path.name + ".writing")
+        self._write(index + _TAIL.pack(self._size, zlib.crc32(index, zlib.crc32(self._head)), _TAIL_MAGIC))
+        if self._file is None:
+            return False
         try:
-            temporary.write_bytes(b"".join((*self._parts, index, tail)))
-            temporary.replace(path)
+            self._file.close()
+            self._temporary.replace(self._path)
         except OSError:
+            self.discard()
             return False
         return True
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        if self._file is not None:
+            with suppress(OSError):  # what is written to a sidecar is needed by nobody
+                self._file.close()
+            self._file = None
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(data)
+        except OSError:
+            self.discard()
+        else:
+            self._size += len(data)

@@ -142,20 +142,25 @@ def write_sidecars(recording: Recording, upto_segment: int) -> bool:
     by_path = {segment.path: number for number, segment in enumerate(recording.segments)}
     writer: SidecarWriter | None = None
     current = -1
-    for chunk in recording.chunks():
-        number = by_path[chunk.path]
-        if number != current:
-            if writer is not None and not writer.finish():
-                return False
-            if number > upto_segment:
-                return True
-            current = number
-            head = _head(recording, number)
-            writer = None if head is None else SidecarWriter(chunk.path, head)
+    try:
+        for chunk in recording.chunks():
+            number = by_path[chunk.path]
+            if number != current:
+                if writer is not None and not writer.finish():
+                    return False
+                if number > upto_segment:
+                    return True
+                current = number
+                head = _head(recording, number)
+                writer = None if head is None else SidecarWriter(chunk.path, head)
+            if writer is not None:
+                writer.reach(chunk.position, chunk.block.header.payloads_raw, run.kernel)
+            run.kernel.run(chunk.block)
+        return writer is None or writer.finish()
+    except BaseException:
         if writer is not None:
-            writer.reach(chunk.position, chunk.block.header.payloads_raw, run.kernel)
-        run.kernel.run(chunk.block)
-    return writer is None or writer.finish()
+            writer.discard()
+        raise
 
 
 def span(recordings: Sequence[Recording]) -> tuple[int | None, int | None]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hftcap.capture.block import LOSS, Block
+from hftcap.capture.folder import PART_SUFFIX, find_segments, is_being_written
 from hftcap.capture.footer import Footer
 from hftcap.capture.format import BLOCK_LEAST, NONE_NS, Kind, TimeBase
 from hftcap.capture.reader import Finding, Recording, Segment, open_recordings
-from hftcap.capture.segments import PART_SUFFIX, find_segments, is_being_written
 from hftcap.errors import CaptureError, DamagedPart, NotACapture
 
 

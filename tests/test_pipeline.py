@@ -8,7 +8,7 @@ import pytest
 
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import MarketsDiffer
 from hftcap.kernel import Columns
 from hftcap.market.walk import START_NS, SYMBOL, Walk

@@ -11,7 +11,7 @@ from hftcap.capture.decode import Decoder, StoredBlock
 from hftcap.capture.footer import Footer, IndexEntry
 from hftcap.capture.format import BLOCK_HEADER_BYTES, FRAME, BlockHeader, TimeBase
 from hftcap.capture.reader import Finding, open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import CaptureError, NewerFormat, NoSegments, NotACapture, Unreadable
 from hftcap.verify import Verdict, verify
 

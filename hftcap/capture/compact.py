@@ -20,10 +20,10 @@ import numpy as np
 import zstandard
 
 from hftcap.capture.block import Block, BlockColumns, Note, note_line
+from hftcap.capture.folder import PART_SUFFIX, find_segments, fsync_folder
 from hftcap.capture.format import NOTES_RAW_MAX, RECORDS_MAX, BlockHeader
 from hftcap.capture.segment import Segment
-from hftcap.capture.segments import PART_SUFFIX, find_segments, fsync_folder
-from hftcap.capture.writer import SegmentWriter, WallOffset
+from hftcap.capture.segment_writer import SegmentWriter, WallOffset
 from hftcap.errors import CaptureError, NewerFormat, Unreadable, WriteFailed
 
 LEVEL = 9
@@ -37,11 +37,12 @@ _SAMPLES = 8
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A segment that was left as it is, and why; `damaged` says that it is not sound."""
+    """A segment that was left as it is, and why; `damaged`: it is not sound; `refused`: it could not be opened."""
 
     path: Path
     why: str
     damaged: bool = False
+    refused: CaptureError | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +74,7 @@ def compact(
 
     Raises:
         NoSegments, Unreadable: a path names nothing that can be read.
+        NotACapture, NewerFormat: not one of the files can be opened; beside others such a file is left as it is.
         WriteFailed: the operating system refused; the segment is as it was, those before it are done.
     """
     result = Compaction()
@@ -87,6 +89,9 @@ def compact(
             result.bytes_after += outcome
         if progress is not None:
             progress(size)
+    refused = [skipped.refused for skipped in result.skipped if skipped.refused is not None]
+    if refused and len(refused) == result.files + len(result.skipped):
+        raise refused[0]
     return result
 
 
@@ -103,7 +108,8 @@ def _compact_file(path: Path, level: int, block_bytes: int) -> int | Skipped:
     except WriteFailed:
         raise
     except CaptureError as error:
-        return Skipped(path, str(error).removeprefix(f"{path}: "), damaged=not isinstance(error, NewerFormat))
+        said = str(error).removeprefix(f"{path}: ")
+        return Skipped(path, said, damaged=not isinstance(error, NewerFormat), refused=error)
 
 
 @contextmanager

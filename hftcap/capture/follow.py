@@ -7,11 +7,11 @@ import numpy as np
 
 from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Decoder, Part, StoredBlock
+from hftcap.capture.folder import find_segments, is_being_written
 from hftcap.capture.footer import Footer
 from hftcap.capture.format import NONE_NS, TimeBase
 from hftcap.capture.reader import Chunk
 from hftcap.capture.segment import Segment
-from hftcap.capture.segments import find_segments, is_being_written
 from hftcap.errors import DamagedPart, NoSegments, NotACapture, Unreadable
 
 _READ_BYTES = 1 << 20

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hftcap.capture.block import Block
+from hftcap.capture.folder import PART_SUFFIX, find_segments
 from hftcap.capture.footer import IndexEntry
 from hftcap.capture.format import NONE_NS, TimeBase
 from hftcap.capture.segment import UNKNOWN_MARKET, Finding, Segment
-from hftcap.capture.segments import PART_SUFFIX, find_segments
 from hftcap.errors import CaptureError, DamagedPart, NotACapture, SeveralRecordings
 
 __all__ = ["Chunk", "Finding", "Place", "Recording", "Segment", "open_recording", "open_recordings"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock
+from hftcap.capture.folder import PART_SUFFIX
 from hftcap.capture.footer import Footer, IndexEntry, unpack_footer
 from hftcap.capture.format import (
     FOOTER_MAGIC,
@@ -26,7 +27,6 @@ from hftcap.capture.format import (
 )
 from hftcap.capture.index import hop, read_footer, read_footer_crc
 from hftcap.capture.preamble import Newer, Preamble
-from hftcap.capture.segments import PART_SUFFIX
 from hftcap.errors import DamagedPart, NewerFormat, NotACapture, Unreadable
 
 _READ_BYTES = 1 << 20

@@ -1,94 +1,118 @@
-"""Write one segment: append records, cut blocks, seal with an index.
+"""Write a recording: segment after segment into a capture folder, each as a `SegmentWriter` writes it."""
 
-A block is cut when it holds `block_bytes` of payload, or when the caller says so (`cut`), and goes to disk with
-one `write()`, so that a crash leaves whole blocks and at most one torn tail. Nothing here reads a clock: when to
-cut for age is the caller's decision.
-"""
-
-import os
-import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-import numpy as np
-import zstandard
-
-from hftcap.capture.block import LOSS, BlockColumns, Note, encode_block, note_flaw, note_line
-from hftcap.capture.footer import Footer, IndexEntry, Totals
-from hftcap.capture.format import BLOCK_RAW_MAX, ENTRIES_MAX, NONE_NS, NOTES_RAW_MAX, PAYLOAD_MAX, RECORDS_MAX, Kind
+from hftcap.capture.block import LOSS, Note, note_flaw
+from hftcap.capture.folder import claim_folder, publish, segment_name
+from hftcap.capture.format import NONE_NS, Kind, TimeBase
 from hftcap.capture.preamble import Preamble
-from hftcap.errors import CaptureError, OverLimit, WriteFailed
+from hftcap.capture.segment_writer import BLOCK_BYTES, LEVEL, SegmentWriter, WallOffset
 
-BLOCK_BYTES = 256 << 10
-"""Where a block is cut: beyond it compression gains little, below it the block header begins to weigh."""
-LEVEL = 1
-"""On this data level 1 is smaller and faster than level 3."""
 
-_ROW = np.dtype([("time_ns", "<i8"), ("rx_lag_ns", "<i8"), ("conn", "<u2"), ("kind", "u1"), ("flags", "u1")])
-_PACK = struct.Struct("<qqHBB")
-_INT64 = (-(2**63), 2**63 - 1)
+class Fsync(StrEnum):
+    """When what is written is forced to the disk: a crash of the machine loses what was not.
+
+    `seal`: the file before it is renamed, and the folder after. `1s`: every second besides, when `tick` is called.
+    """
+
+    NEVER = "never"
+    SEAL = "seal"
+    EVERY_SECOND = "1s"
+
+
+FLUSH_NS = 1_000_000_000
+_RESTATED = ("connect", "subscribe")
 
 
 @dataclass(frozen=True, slots=True)
-class WallOffset:
-    """Wall clock minus monotonic clock, nanoseconds, and how far it may be off; both 0 where times are imported."""
+class CaptureHead:
+    """What is the same in all segments of a recording to be written; fields as in `Preamble`."""
 
-    offset_ns: int = 0
-    error_ns: int = 0
+    capture_id: str
+    market: str
+    time_base: TimeBase
+    expects_snapshots: bool
+    created_ns: int
+    hftcap: str
+    urls: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
+    symbols: list[str] = field(default_factory=list)
+    host: str | None = None
+    boot_id: str | None = None
 
 
-class SegmentWriter:
-    """Append records to a new segment file.
+class CaptureWriter:
+    """Write a recording into a folder, segment after segment.
 
-    `path` must not exist; it is created at once with the preamble. `sequence` is the number of the first block.
-    `wall` holds for the whole open block. The file ends without a footer until `seal`.
+    The first segment begins with the first record, whose time names it. Leaving the context seals the capture;
+    leaving it by an exception writes what was added and keeps the open segment as `.part`, so nothing half-made
+    passes for whole. `wall` may be replaced at any time and holds for the records added from then on.
+
+    With `beside` the folder may hold captures already, of which none is touched. The folder is locked until the
+    capture is sealed or left. Every segment's first notes repeat the connections that are open and what they are
+    subscribed to, as the notes `connect`, `subscribe` and `close` (by `conn`) told, so that it can be read alone.
 
     Raises:
-        WriteFailed: the operating system refused a write. What was written up to the last whole block stays.
+        AlreadyExists: the folder holds a capture, and `beside` is not set.
+        FolderBusy: another process writes there.
+        WriteFailed: the operating system refused.
     """
 
     def __init__(
         self,
-        path: Path,
-        preamble: Preamble,
+        folder: Path,
+        head: CaptureHead,
         *,
-        sequence: int,
         level: int = LEVEL,
         block_bytes: int = BLOCK_BYTES,
+        fsync: Fsync | bool = Fsync.SEAL,
+        flush_ns: int = FLUSH_NS,
+        beside: bool = False,
     ) -> None:
-        self.path = path
-        self.sequence = sequence
+        self.folder = folder
+        self.sealed: list[Path] = []
+        self.records = 0
+        self.losses = 0
         self.wall = WallOffset()
-        self.size = 0
-        self._preamble = preamble
-        self._capture_id = bytes.fromhex(preamble.capture_id)
+        self._head = head
+        self._level = level
         self._block_bytes = block_bytes
-        self._compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
-        self._entries: list[IndexEntry] = []
-        self._by_kind = dict.fromkeys(Kind, 0)
-        self._losses = 0
-        self._payload_bytes = 0
-        self._start_block()
-        packed = preamble.pack()
-        try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except OSError as error:
-            raise WriteFailed(path, error.strerror or str(error)) from error
-        try:
-            self._write(packed)
-        except WriteFailed:
-            os.close(self._fd)
-            path.unlink(missing_ok=True)  # a segment without preamble holds nothing
-            raise
+        self._fsync = fsync if isinstance(fsync, Fsync) else Fsync.SEAL if fsync else Fsync.NEVER
+        self._flush_ns = flush_ns
+        self._open_since: int | None = None
+        self._synced_at: int | None = None
+        self._standing: dict[int, list[Note]] = {}
+        self._writer: SegmentWriter | None = None
+        self._segment = 0
+        self._sequence = 0
+        self._timeline_offset_ns: int | None = None
+        self._pending: list[Note] = []
+        self._source: dict[str, Any] | None = None  # Any: JSON
+        self._lock = claim_folder(folder, beside=beside)
 
-    def _start_block(self) -> None:
-        # One entry per record, appended in one step: an interrupt cannot leave the columns of unequal length.
-        self._rows: list[tuple[bytes, bytes]] = []
-        self._raw_bytes = 0
-        self._notes: list[bytes] = []
-        self._notes_bytes = 0
-        self._block_losses = 0
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.seal()
+            elif self._writer is not None:
+                self._writer.abandon()
+        finally:
+            self._lock.release()
+
+    def begin_segment(self, source: dict[str, Any] | None = None) -> None:  # Any: JSON
+        """Seal the open segment, if any; the next record begins a new one, with `source` in its preamble."""
+        self._seal_open()
+        self._source = source
 
     def add(
         self,
@@ -101,203 +125,111 @@ class SegmentWriter:
         rx_lag_ns: int = NONE_NS,
         note: Note | None = None,
     ) -> None:
-        """Append one record, and a note about it where there is one.
+        """Append one record; see `SegmentWriter.add`."""
+        writer = self._writer or self._open(time_ns)
+        if writer.wall != self.wall:
+            writer.cut()  # a block has one wall offset
+            writer.wall = self.wall
+        writer.add(payload, time_ns, kind=kind, conn=conn, flags=flags, rx_lag_ns=rx_lag_ns, note=note)
+        self.records += 1
 
-        `time_ns` is CLOCK_MONOTONIC, or the source's own stamp where the preamble's time base is `wall`.
+    def tick(self, mono_ns: int) -> None:
+        """Cut the open block where it is older than `flush_ns`, and force it to the disk where that is due.
 
-        Raises:
-            OverLimit: the payload exceeds 16 MiB, or a value has no place in its column; nothing was appended.
+        Call it at least every fifth of `flush_ns`, with the monotonic clock: what was added longer ago than
+        `flush_ns` and one such step is then in the file, whatever happens to this process.
         """
-        if len(payload) > PAYLOAD_MAX:
-            raise OverLimit("payload length in bytes", len(payload), PAYLOAD_MAX)
-        try:
-            row = _PACK.pack(time_ns, rx_lag_ns, conn, kind, flags)
-        except struct.error:
-            _refuse(time_ns, rx_lag_ns, conn, flags)
-            raise
-        if self._raw_bytes + len(payload) + 1 > BLOCK_RAW_MAX:
-            self.cut()
-        if note is not None:
-            self._note_of_next(note)
-        self._rows.append((payload, row))
-        self._raw_bytes += len(payload) + 1
-        if self._raw_bytes >= self._block_bytes or len(self._rows) == RECORDS_MAX:
-            self.cut()
+        writer = self._writer
+        if writer is None:
+            return
+        if not writer.pending:
+            self._open_since = None
+        elif self._open_since is None:
+            self._open_since = mono_ns
+        if self._open_since is not None and mono_ns - self._open_since >= self._flush_ns:
+            writer.cut()
+            self._open_since = None
+        if self._fsync is Fsync.EVERY_SECOND:
+            if self._synced_at is None:
+                self._synced_at = mono_ns
+            elif mono_ns - self._synced_at >= FLUSH_NS:
+                writer.sync()
+                self._synced_at = mono_ns
 
     def note(self, note: Note) -> None:
-        """Append a note of ours, about no record, to the open block; `note["note"]` names its kind.
+        """Append a note about no record; one that comes before the first record of a segment is kept for it.
 
         Raises:
-            OverLimit: the note exceeds 16 MiB; nothing was appended.
             ValueError: no reader would accept it; see `note_flaw`.
         """
-        self._append_note(note, 0)
-
-    def _append_note(self, note: Note, records: int) -> None:
-        flaw = note_flaw(note, records)
+        flaw = note_flaw(note, 0)
         if flaw is not None:
             raise ValueError(flaw)
-        line = note_line(note)
-        if len(line) > NOTES_RAW_MAX:
-            raise OverLimit("note length in bytes", len(line), NOTES_RAW_MAX)
-        if self._notes_bytes + len(line) > NOTES_RAW_MAX:
-            self.cut()
-        self._notes.append(line)
-        self._notes_bytes += len(line)
         if note["note"] == LOSS:
-            self._block_losses += int(note["count"])
+            self.losses += int(note["count"])
+        self._remember(note)
+        if self._writer is None:
+            self._pending.append(note)
+        else:
+            self._writer.note(note)
 
-    def _note_of_next(self, note: Note) -> None:
-        """Append a note about the record to come; both must end up in one block."""
-        if self._notes_bytes + len(note_line(note | {"record": len(self._rows)})) > NOTES_RAW_MAX:
-            self.cut()
-        self._append_note(note | {"record": len(self._rows)}, len(self._rows) + 1)
-
-    @property
-    def pending(self) -> bool:
-        """Whether the open block holds anything."""
-        return bool(self._rows or self._notes)
-
-    def sync(self) -> None:
-        """Force what is written to the disk.
-
-        Raises:
-            WriteFailed: the operating system refused.
-        """
-        try:
-            os.fdatasync(self._fd)
-        except OSError as error:
-            raise WriteFailed(self.path, error.strerror or str(error)) from error
-
-    def cut(self) -> None:
-        """Close the open block and write it; nothing happens where it is empty.
-
-        Raises:
-            WriteFailed: the operating system refused; the block stays open.
-            OverLimit: the segment has as many blocks as an index can list.
-        """
-        if not self._rows and not self._notes:
+    def _remember(self, note: Note) -> None:
+        """Keep what the next segment has to repeat."""
+        conn = note.get("conn")
+        if not isinstance(conn, int):
             return
-        rows = np.frombuffer(b"".join([row for _, row in self._rows]), dtype=_ROW)
-        payloads = [payload for payload, _ in self._rows]
-        columns = BlockColumns(
-            length=np.fromiter(map(len, payloads), dtype=np.uint32, count=len(payloads)),
-            time_ns=rows["time_ns"],
-            rx_lag_ns=rows["rx_lag_ns"],
-            kind=rows["kind"],
-            conn=rows["conn"],
-            flags=rows["flags"],
+        if note["note"] == "close":
+            self._standing.pop(conn, None)
+        elif note["note"] == "connect":
+            self._standing[conn] = [note]
+        elif note["note"] in _RESTATED:
+            self._standing.setdefault(conn, []).append(note)
+
+    def seal(self) -> None:
+        """Seal the open segment. A recording without any record still leaves one segment, with its notes."""
+        if self._writer is None and (self._pending or not self.sealed):
+            self._open(self._head.created_ns - self.wall.offset_ns)
+        self._seal_open()
+
+    def _open(self, time_ns: int) -> SegmentWriter:
+        if self._timeline_offset_ns is None:
+            self._timeline_offset_ns = self.wall.offset_ns
+        shared = {name: getattr(self._head, name) for name in CaptureHead.__dataclass_fields__}
+        preamble = Preamble(
+            **shared,
+            segment=self._segment,
+            previous_sequence=self._sequence - 1 if self._sequence else None,
+            source=self._source,
+            timeline_offset_ns=self._timeline_offset_ns,
         )
-        payloads.append(b"")  # so that the last payload, too, is followed by a newline
-        self._write_block(columns, b"\n".join(payloads), b"".join(self._notes), self._block_losses, 1)
-        self._start_block()
-
-    def add_block(self, columns: BlockColumns, payloads: bytes, notes: Sequence[Note], *, span: int = 1) -> None:
-        """Write a block that was whole elsewhere, after the open one; `payloads` is as `encode_block` takes it.
-
-        `span` is how many blocks of an earlier file it stands for.
-
-        Raises:
-            WriteFailed: the operating system refused.
-            OverLimit: the block exceeds what the format allows; nothing was written.
-        """
-        self.cut()
-        losses = sum(int(note["count"]) for note in notes if note["note"] == LOSS)
-        lines = b"".join(map(note_line, notes))
-        for what, found, limit in (
-            ("number of records in a block", len(columns.length), RECORDS_MAX),
-            ("payloads of a block in bytes", len(payloads), BLOCK_RAW_MAX),
-            ("notes of a block in bytes", len(lines), NOTES_RAW_MAX),
-        ):
-            if found > limit:
-                raise OverLimit(what, found, limit)
-        self._write_block(columns, payloads, lines, losses, span)
-
-    def _write_block(self, columns: BlockColumns, payloads: bytes, notes: bytes, losses: int, span: int) -> None:
-        if len(self._entries) == ENTRIES_MAX:
-            raise OverLimit("number of blocks in a segment", ENTRIES_MAX + 1, ENTRIES_MAX)
-        header, stored = encode_block(
-            columns,
-            payloads,
-            notes,
-            time_base=self._preamble.time_base,
-            sequence=self.sequence,
-            capture_id=self._capture_id,
-            wall_offset_ns=self.wall.offset_ns,
-            wall_error_ns=self.wall.error_ns,
-            compressor=self._compressor,
-            span=span,
+        name = segment_name(preamble, time_ns + self.wall.offset_ns)
+        writer = SegmentWriter(
+            self.folder / (name + ".part"),
+            preamble,
+            sequence=self._sequence,
+            level=self._level,
+            block_bytes=self._block_bytes,
         )
-        offset = self.size
-        self._write(stored)
-        self._entries.append(IndexEntry.of(offset, header))
-        self.sequence = header.next_sequence
-        for kind in Kind:
-            self._by_kind[kind] += int((columns.kind == kind).sum())
-        self._losses += losses
-        self._payload_bytes += header.payloads_raw - header.records
+        writer.wall = self.wall
+        self._writer = writer
+        if self._segment:
+            for note in itertools.chain.from_iterable(self._standing.values()):
+                if note not in self._pending:
+                    writer.note(note | {"restated": True})
+        for note in self._pending:
+            writer.note(note)
+        self._pending = []
+        return writer
 
-    def seal(self, *, fsync: bool = True) -> None:
-        """Write what is open and the footer, and close the file; with `fsync` it is on the disk when this returns."""
+    def _seal_open(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        self._segment += 1  # even where sealing fails: no number is given twice
+        self._source = None
         try:
-            self.cut()
-            self._write(Footer(tuple(self._entries), self.totals(), self._preamble).pack(self.size))
-            if fsync:
-                os.fsync(self._fd)
-        except OSError as error:
-            raise WriteFailed(self.path, error.strerror or str(error)) from error
+            writer.seal(fsync=self._fsync is not Fsync.NEVER)
         finally:
-            os.close(self._fd)
-
-    def abandon(self) -> None:
-        """Write what is open, as far as the operating system lets us, and close the file without a footer."""
-        try:
-            self.cut()
-        except CaptureError:
-            return  # the caller is leaving because of an error already, and most likely of this one
-        finally:
-            os.close(self._fd)
-
-    def totals(self) -> Totals:
-        """Return what the footer says of the segment so far, the open block left out."""
-        spans = [entry for entry in self._entries if entry.records]
-        return {
-            "records": sum(self._by_kind.values()),
-            "payload_bytes": self._payload_bytes,
-            "by_kind": {kind.name.lower(): count for kind, count in self._by_kind.items()},
-            "losses": self._losses,
-            "first_recv_ns": min((entry.min_recv_ns for entry in spans), default=None),
-            "last_recv_ns": max((entry.max_recv_ns for entry in spans), default=None),
-        }
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        written = 0
-        try:
-            while written < len(data):
-                # A short write is how a full disk or a signal shows; the next call says which. The place is named,
-                # so that a block after a failed one leaves no hole.
-                written += os.pwrite(self._fd, view[written:], self.size + written)
-        except OSError as error:
-            self._truncate()
-            raise WriteFailed(self.path, error.strerror or str(error)) from error
-        self.size += len(data)
-
-    def _truncate(self) -> None:
-        """Cut a torn block off again, so that the file ends with its last whole one."""
-        try:
-            os.ftruncate(self._fd, self.size)
-        except OSError:
-            return  # the reader finds the torn tail and says so
-
-
-def _refuse(time_ns: int, rx_lag_ns: int, conn: int, flags: int) -> None:
-    """Raise OverLimit for the first value that has no place in its column."""
-    for name, value, least, most in (
-        ("record time in ns", time_ns, *_INT64),
-        ("rx_lag in ns", rx_lag_ns, *_INT64),
-        ("connection number", conn, 0, 2**16 - 1),
-        ("record flags", flags, 0, 2**8 - 1),
-    ):
-        if not least <= value <= most:
-            raise OverLimit(name, value, most if value > most else least)
+            self._sequence = writer.sequence
+        sealed = publish(writer.path, fsync=self._fsync is not Fsync.NEVER)
+        self.sealed.append(sealed)

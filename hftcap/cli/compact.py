@@ -32,7 +32,7 @@ def compact(
     see recover.
     """
     from hftcap.capture.compact import compact as compact_paths
-    from hftcap.capture.segments import find_segments
+    from hftcap.capture.folder import find_segments
 
     total = sum(path.stat().st_size for path in find_segments(captures))
     with progress("compacting", total) as advance:

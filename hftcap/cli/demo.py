@@ -53,7 +53,7 @@ def _make(folder: Path, seed: int, seconds: float) -> None:
 
     from hftcap import __version__
     from hftcap.capture.format import Kind, TimeBase
-    from hftcap.capture.segments import CaptureHead, CaptureWriter
+    from hftcap.capture.writer import CaptureHead, CaptureWriter
     from hftcap.market.walk import START_NS, SYMBOL, Walk
 
     head = CaptureHead(

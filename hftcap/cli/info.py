@@ -31,8 +31,8 @@ def info(
 
     Exit code 3 where a segment is cut or damaged.
     """
+    from hftcap.capture.folder import find_segments
     from hftcap.capture.reader import Segment
-    from hftcap.capture.segments import find_segments
 
     segments = [Segment(path) for path in find_segments(captures)]
     listed = []

@@ -32,9 +32,9 @@ def recover(
     Times, notes and segments stay as they are; the source is not touched. Exit code 0 nothing lost, 3 something lost,
     1 nothing readable.
     """
+    from hftcap.capture.folder import find_segments
     from hftcap.capture.recover import UNKNOWN
     from hftcap.capture.recover import recover as salvage_from
-    from hftcap.capture.segments import find_segments
 
     total = sum(path.stat().st_size for path in find_segments(captures))
     with progress("recovering", total) as advance:

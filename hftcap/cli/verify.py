@@ -23,7 +23,7 @@ def verify(captures: Captures, as_json: AsJson = False) -> None:
     Judges storage only; the feed is judged by stats. Exit code 0 sound, 3 damaged, cut, missing or foreign parts,
     1 not a capture, unreadable or of a newer format.
     """
-    from hftcap.capture.segments import find_segments
+    from hftcap.capture.folder import find_segments
     from hftcap.verify import verify as verify_paths
 
     total = sum(path.stat().st_size for path in find_segments(captures))

@@ -17,8 +17,9 @@ from typing import Any, assert_never
 from hftcap import __version__
 from hftcap.binance.endpoints import Market
 from hftcap.capture.block import LOSS, Note
+from hftcap.capture.folder import is_segment
 from hftcap.capture.format import Kind, TimeBase
-from hftcap.capture.segments import CaptureHead, CaptureWriter, is_segment
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import ImportFailed, Unreadable
 from hftcap.interop import cryptofeed, hftbacktest, jsonl
 from hftcap.interop.source import LOOK_RECORDS, Item, OnRead, SourceRecord, look

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hftcap.capture import compact as module
 from hftcap.capture.compact import compact, difference, merge_plan
 from hftcap.capture.decode import Decoder, StoredBlock
+from hftcap.capture.folder import find_segments
 from hftcap.capture.format import NOTES_RAW_MAX, RECORDS_MAX, BlockHeader, Kind, TimeBase
 from hftcap.capture.reader import Segment, open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter, find_segments
-from hftcap.capture.writer import SegmentWriter, WallOffset
+from hftcap.capture.segment_writer import SegmentWriter, WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import Unreadable, WriteFailed
 
 HEAD = CaptureHead("00112233445566ff", "spot", TimeBase.MONOTONIC, True, 1_723_161_600_000_000_000, "0.1.0")

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hftcap.capture.block import Block, BlockColumns, decode_block, encode_block, note_line
@@ -117,6 +117,7 @@ def test_any_pieces_are_the_same(cuts):
 
 
 @given(st.lists(st.integers(0, len(CAPTURE)), max_size=8), st.integers(0, len(CAPTURE) - 1), st.integers(1, 255))
+@example(cuts=[311], at=295, flip=1)
 def test_any_pieces_of_a_damaged_segment_are_the_same(cuts, at, flip):
     """How the bytes are cut does not matter to the search for the next part either."""
     damaged = CAPTURE[:at] + bytes([CAPTURE[at] ^ flip]) + CAPTURE[at + 1 :]

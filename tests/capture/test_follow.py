@@ -2,7 +2,7 @@
 
 from hftcap.capture.follow import follow
 from hftcap.capture.format import TimeBase
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 
 HEAD = CaptureHead("00000000000000a0", "spot", TimeBase.MONOTONIC, False, 0, "test")
 

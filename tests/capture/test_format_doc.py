@@ -16,7 +16,7 @@ from hftcap.capture.footer import Footer, Totals
 from hftcap.capture.format import Kind, RecordFlags, TimeBase, stored_most
 from hftcap.capture.preamble import Preamble
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/format.md").read_text()
 LINE = re.compile(r" *(\d+)  (?:`(?P<text>.*)`|(?P<hex>(?:[0-9a-f]{2} )*[0-9a-f]{2}) +; (?P<meaning>.+))")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hftcap.capture.format import TimeBase
 from hftcap.capture.index import hop, read_footer, read_footer_crc
 from hftcap.capture.reader import Segment, open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 
 HEAD = CaptureHead("00000000000000a0", "spot", TimeBase.WALL, False, 0, "test")
 

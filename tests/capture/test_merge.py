@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hftcap.capture.format import TimeBase
 from hftcap.capture.merge import merged
 from hftcap.capture.reader import open_recordings
-from hftcap.capture.segments import CaptureHead, CaptureWriter
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 
 HEAD = CaptureHead("00000000000000a0", "spot", TimeBase.WALL, False, 0, "test")
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hftcap.capture.decode import Decoder, StoredBlock
 from hftcap.capture.format import FRAME, TimeBase
 from hftcap.capture.reader import Recording, Segment, open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import (
     CaptureError,
     DamagedPart,

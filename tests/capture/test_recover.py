@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from hftcap.capture.block import BlockColumns
 from hftcap.capture.decode import Decoder, StoredBlock
+from hftcap.capture.folder import FolderLock
 from hftcap.capture.footer import Footer
 from hftcap.capture.format import FRAME, NONE_NS, Kind, TimeBase
 from hftcap.capture.reader import Chunk, Recording, Segment, open_recording
 from hftcap.capture.recover import UNKNOWN, Salvage, recover
-from hftcap.capture.segments import CaptureHead, CaptureWriter, FolderLock
-from hftcap.capture.writer import SegmentWriter, WallOffset
+from hftcap.capture.segment_writer import SegmentWriter, WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import AlreadyExists, CaptureError, DamagedPart, NotACapture, SeveralRecordings
 from hftcap.verify import verify
 

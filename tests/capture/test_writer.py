@@ -1,28 +1,28 @@
 import errno
-import gzip
 import os
-import random
+import shutil
 import subprocess
-import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hftcap.capture import writer as writer_module
 from hftcap.capture.block import Block, decode_block
-from hftcap.capture.decode import Damage, Decoder, StoredBlock
+from hftcap.capture.decode import Decoder, StoredBlock
 from hftcap.capture.footer import Footer
-from hftcap.capture.format import BLOCK_RAW_MAX, NONE_NS, PAYLOAD_MAX, Kind, TimeBase
+from hftcap.capture.format import NONE_NS, Kind, TimeBase
 from hftcap.capture.preamble import Preamble
-from hftcap.capture.writer import BLOCK_BYTES, SegmentWriter, WallOffset
-from hftcap.errors import OverLimit, WriteFailed
+from hftcap.capture.reader import open_recording
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
+from hftcap.errors import AlreadyExists, OverLimit, WriteFailed
 
-PREAMBLE = Preamble("00112233445566ff", 0, None, "spot", TimeBase.MONOTONIC, False, 1, "0")
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "segment.hcap.zst.part"
+HEAD = CaptureHead("0123456789abcdef", "spot", TimeBase.MONOTONIC, True, 1_723_161_600_000_000_000, "0.1.0")
+INT64 = st.integers(-(2**63), 2**63 - 1)
+PAYLOADS = [b"{}", b"", b"\n", b"\xff\x00", b"x" * 5000]
 
 
 def parts_of(path: Path) -> list[object]:
@@ -30,12 +30,16 @@ def parts_of(path: Path) -> list[object]:
     return decoder.feed(path.read_bytes()) + decoder.finish()
 
 
+def preamble_of(path: Path) -> Preamble:
+    (preamble,) = (part for part in parts_of(path) if isinstance(part, Preamble))
+    return preamble
+
+
 def blocks_of(path: Path) -> list[Block]:
-    """Return the blocks of a file in which nothing is damaged."""
-    parts = parts_of(path)
-    assert not [part for part in parts if isinstance(part, Damage)]
     blocks = [
-        decode_block(part.header, part.body, TimeBase.MONOTONIC) for part in parts if isinstance(part, StoredBlock)
+        decode_block(part.header, part.body, TimeBase.MONOTONIC)
+        for part in parts_of(path)
+        if isinstance(part, StoredBlock)
     ]
     assert all(isinstance(block, Block) for block in blocks), blocks
     return blocks
@@ -45,267 +49,233 @@ def payloads_of(path: Path) -> list[bytes]:
     return [payload for block in blocks_of(path) for payload in block.payload_list()]
 
 
-def failing_pwrite(real, *, after: int, reason: int = errno.ENOSPC):
-    """Return a pwrite that writes `after` bytes in all, in pieces of at most 100, and then fails."""
-    left = after
-
-    def pwrite(descriptor, data, offset):
-        nonlocal left
-        if not left:
-            raise OSError(reason, os.strerror(reason))
-        written = real(descriptor, bytes(data[: min(100, left)]), offset)
-        left -= written
-        return written
-
-    return pwrite
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
 
 
-def test_a_segment_begins_with_its_preamble(path):
-    """A crash before the first block leaves a segment that says what it was to be."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
-    assert parts_of(path) == [PREAMBLE]
-    writer.abandon()
-    assert parts_of(path) == [PREAMBLE]
+def test_a_capture_is_part_until_it_is_sealed(tmp_path):
+    """Nothing half-made has the name of a whole segment."""
+    with CaptureWriter(tmp_path / "new" / "capture", HEAD) as writer:
+        assert names(writer.folder) == []
+        writer.add(b"{}", 5)
+        (part,) = names(writer.folder)
+        assert part.endswith("-01234567-000000.hcap.zst.part")
+    assert names(writer.folder) == [part.removesuffix(".part")]
+    assert writer.sealed == [writer.folder / part.removesuffix(".part")]
+    assert isinstance(parts_of(writer.sealed[0])[-1], Footer)
 
 
-def test_a_block_is_on_the_disk_when_it_is_cut(path):
-    """What was cut survives a crash at once; what is open does not."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=4)
-    writer.add(b"one", 1)
-    writer.cut()
-    writer.cut()
-    writer.add(b"two", 2)
-    assert payloads_of(path) == [b"one"]
-    writer.seal()
-    assert payloads_of(path) == [b"one", b"two"]
-    assert [block.header.sequence for block in blocks_of(path)] == [4, 5]
-
-
-def test_a_block_is_cut_when_it_is_full(path):
-    """A block is closed by the record that fills it, newlines counted."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=0, block_bytes=20)
-    for number in range(7):
-        writer.add(b"%04d" % number, number)
-    writer.seal()
-    assert [block.records for block in blocks_of(path)] == [4, 3]
-
-
-def test_a_block_is_cut_at_the_limit_of_records(path, monkeypatch):
-    """Empty payloads do not add up to a block that no reader accepts."""
-    monkeypatch.setattr(writer_module, "RECORDS_MAX", 3)
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
-    for number in range(7):
-        writer.add(b"", number)
-    writer.seal()
-    assert [block.records for block in blocks_of(path)] == [3, 3, 1]
-
-
-def test_no_block_exceeds_the_limit_of_bytes(path):
-    """However large the blocks that are asked for, each one can be read."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=0, block_bytes=2**40)
-    largest = bytes(PAYLOAD_MAX)
-    for number in range(5):
-        writer.add(largest, number)
-    writer.seal(fsync=False)
-    assert [block.records for block in blocks_of(path)] == [3, 2]
-    assert 4 * (PAYLOAD_MAX + 1) > BLOCK_RAW_MAX
-
-
-def test_no_block_exceeds_the_limit_of_notes(path, monkeypatch):
-    """Notes that no longer fit begin a new block, together with the record they are about."""
-    monkeypatch.setattr(writer_module, "NOTES_RAW_MAX", 100)
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
-    for number in range(5):
-        writer.add(b"%d" % number, number, note={"note": "connect", "conn": number})
-    writer.note({"note": "loss", "count": 2, "cause": "x" * 50})
-    with pytest.raises(OverLimit):
-        writer.note({"note": "connect", "url": "x" * 100})
-    writer.seal()
-    blocks = blocks_of(path)
-    assert len(blocks) > 2
-    about = [
-        (block.payload(note["record"]), note["conn"]) for block in blocks for note in block.notes if "conn" in note
-    ]
-    assert about == [(b"%d" % number, number) for number in range(5)]
-
-
-def test_a_segment_has_no_more_blocks_than_its_index_can_list(path, monkeypatch):
-    """The block beyond is refused, and what was written before it stays readable."""
-    monkeypatch.setattr(writer_module, "ENTRIES_MAX", 1)
-    writer = SegmentWriter(path, PREAMBLE, sequence=0, block_bytes=1)
-    writer.add(b"one", 1)
-    with pytest.raises(OverLimit):
+def test_an_error_keeps_the_records_and_not_the_name(tmp_path):
+    """Leaving by an exception, Ctrl-C included, writes what was added and seals nothing."""
+    with pytest.raises(KeyboardInterrupt), CaptureWriter(tmp_path, HEAD) as writer:
+        writer.add(b"one", 1)
         writer.add(b"two", 2)
-    writer.abandon()
-    assert payloads_of(path) == [b"one"]
+        raise KeyboardInterrupt
+    (part,) = tmp_path.iterdir()
+    assert part.name.endswith(".part")
+    assert payloads_of(part) == [b"one", b"two"]
+    assert not isinstance(parts_of(part)[-1], Footer)
+    assert writer.sealed == []
 
 
-@pytest.mark.parametrize(
-    ("payload", "time_ns", "others"),
-    [
-        (bytes(PAYLOAD_MAX + 1), 0, {}),
-        (b"", 2**63, {}),
-        (b"", -(2**63) - 1, {}),
-        (b"", 0, {"rx_lag_ns": 2**63}),
-        (b"", 0, {"conn": 2**16}),
-        (b"", 0, {"conn": -1}),
-        (b"", 0, {"flags": 256}),
-    ],
-    ids=["payload", "time", "negative time", "lag", "conn", "negative conn", "flags"],
-)
-def test_a_record_without_room_is_refused_alone(path, payload, time_ns, others):
-    """What the format cannot hold is refused when it is added, not when its block is written with all the rest."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
-    writer.add(b"before", 1)
-    with pytest.raises(OverLimit):
-        writer.add(payload, time_ns, **others)
-    writer.add(b"after", 2)
-    writer.seal()
-    assert payloads_of(path) == [b"before", b"after"]
+def test_an_error_before_the_first_record_leaves_nothing(tmp_path):
+    """A recording that never began leaves an empty folder."""
+    with pytest.raises(RuntimeError), CaptureWriter(tmp_path, HEAD):
+        raise RuntimeError
+    assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("note", [{"kind": "x"}, {"note": "loss"}, {"note": "connect", "record": 0}, {"note": "rest"}])
-def test_a_note_that_no_reader_accepts_is_refused(path, note):
-    """A note of ours never costs the records beside it."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
-    with pytest.raises(ValueError, match="note"):
-        writer.note(note)
-    writer.seal()
-    assert blocks_of(path) == []
+@pytest.mark.parametrize("name", ["a.hcap.zst", "a.hcap.zst.part"])
+def test_a_folder_that_holds_a_capture_is_refused(tmp_path, name):
+    """A capture is never mixed with another, sealed or not."""
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(AlreadyExists):
+        CaptureWriter(tmp_path, HEAD)
+    assert (tmp_path / name).read_bytes() == b"precious"
 
 
-def test_the_footer_lists_blocks_and_totals(path):
-    """Index and totals say what the blocks say."""
-    writer = SegmentWriter(path, PREAMBLE, sequence=0, block_bytes=10)
-    writer.wall = WallOffset(1000, 5)
-    writer.add(b"0123456789", 50, rx_lag_ns=3)
-    writer.note({"note": "loss", "count": 4})
-    writer.cut()
-    writer.add(b"body", 40, kind=Kind.REST, note={"note": "rest"})
-    writer.seal()
-    *_, footer = parts_of(path)
-    assert isinstance(footer, Footer)
-    stored = [part for part in parts_of(path) if isinstance(part, StoredBlock)]
-    assert [(entry.offset, entry.sequence, entry.records) for entry in footer.entries] == [
-        (part.offset, part.header.sequence, part.header.records) for part in stored
-    ]
-    assert [(entry.min_recv_ns, entry.max_mono_ns, entry.raw_bytes) for entry in footer.entries] == [
-        (1047, 50, 11),
-        (NONE_NS, NONE_NS, 0),
-        (1040, 40, 5),
-    ]
-    assert footer.totals == {
-        "records": 2,
-        "payload_bytes": 14,
-        "by_kind": {"ws_text": 1, "ws_binary": 0, "rest": 1},
-        "losses": 4,
-        "first_recv_ns": 1040,
-        "last_recv_ns": 1047,
-    }
+def test_other_files_in_the_folder_do_not_matter(tmp_path):
+    """A folder may hold notes and reports beside its capture."""
+    (tmp_path / "README.md").write_text("mine")
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        writer.add(b"{}", 1)
+    assert len(writer.sealed) == 1
 
 
-def test_short_writes_are_completed(path, monkeypatch):
-    """A write that the system does only in part goes on where it stopped."""
-    monkeypatch.setattr(os, "pwrite", failing_pwrite(os.pwrite, after=10**9))
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
-    writer.add(random.Random(1).randbytes(1000), 1)
-    writer.seal()
-    assert payloads_of(path) == [random.Random(1).randbytes(1000)]
+def test_a_sealed_segment_is_never_overwritten(tmp_path):
+    """A segment that appeared under the name to be given stays, and so does what was recorded."""
+    with pytest.raises(AlreadyExists), CaptureWriter(tmp_path, HEAD) as writer:
+        writer.add(b"mine", 1)
+        (part,) = tmp_path.iterdir()
+        sealed = part.with_name(part.name.removesuffix(".part"))
+        sealed.write_bytes(b"precious")
+    assert sealed.read_bytes() == b"precious"
+    assert payloads_of(part) == [b"mine"]
 
 
-def test_a_failed_write_leaves_whole_blocks_and_no_hole(path, monkeypatch):
-    """The torn block is cut off; when there is room again it is written in full, where it belongs."""
-    real = os.pwrite
-    writer = SegmentWriter(path, PREAMBLE, sequence=0, block_bytes=1)
-    writer.add(b"one", 1)
-    whole = path.read_bytes()
-    monkeypatch.setattr(os, "pwrite", failing_pwrite(real, after=30))
-    with pytest.raises(WriteFailed, match="No space left"):
-        writer.add(b"two", 2)
-    assert path.read_bytes() == whole
-    assert writer.totals()["records"] == 1
-    monkeypatch.setattr(os, "pwrite", real)
-    writer.seal()
-    assert payloads_of(path) == [b"one", b"two"]
-
-
-def test_a_preamble_that_cannot_be_written_leaves_no_file(path, monkeypatch):
-    """A full disk at the start does not leave a file that is no capture."""
-    monkeypatch.setattr(os, "pwrite", failing_pwrite(os.pwrite, after=30))
+def test_a_place_that_is_no_folder_is_refused(tmp_path):
+    """A file where the folder should be is reported as what cannot be written to."""
+    (tmp_path / "file").write_text("mine")
     with pytest.raises(WriteFailed):
-        SegmentWriter(path, PREAMBLE, sequence=0)
-    assert not path.exists()
+        CaptureWriter(tmp_path / "file", HEAD)
 
 
-def test_a_seal_that_fails_closes_the_file(path, monkeypatch):
-    """A failed fsync is reported, and no descriptor stays open."""
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  Path.iterdir would hold one more
-    writer = SegmentWriter(path, PREAMBLE, sequence=0)
+def test_sequence_and_numbers_run_on_across_segments(tmp_path):
+    """Each segment knows its number and the last block before it, so that a missing one is found."""
+    with CaptureWriter(tmp_path, HEAD, block_bytes=1) as writer:
+        for source in ({"file": "a"}, {"file": "b"}, None):
+            writer.begin_segment(source)
+            writer.add(b"one", 1_000_000_000)
+            writer.add(b"two", 2_000_000_000)
+    preambles = [preamble_of(path) for path in writer.sealed]
+    assert [preamble.segment for preamble in preambles] == [0, 1, 2]
+    assert [preamble.previous_sequence for preamble in preambles] == [None, 1, 3]
+    assert [preamble.source for preamble in preambles] == [{"file": "a"}, {"file": "b"}, None]
+    assert {preamble.capture_id for preamble in preambles} == {HEAD.capture_id}
+    sequences = [block.header.sequence for path in writer.sealed for block in blocks_of(path)]
+    assert sequences == list(range(6))
+    assert (writer.records, writer.losses) == (6, 0)
+
+
+def test_numbers_run_on_after_a_seal_that_failed(tmp_path, monkeypatch):
+    """A segment that could not be sealed keeps its number; the next one cannot be taken for it."""
 
     def fail(descriptor):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(WriteFailed, match="Input/output error"):
-        writer.seal()
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        writer.add(b"one", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            with pytest.raises(WriteFailed):
+                writer.begin_segment()
+        writer.add(b"two", 2)
+    (part,) = (path for path in tmp_path.iterdir() if path.name.endswith(".part"))
+    assert (preamble_of(part).segment, preamble_of(writer.sealed[0]).segment) == (0, 1)
+    assert preamble_of(writer.sealed[0]).previous_sequence == 0
 
 
-def test_an_existing_file_is_not_written_to(path):
-    """A segment is created, never taken over."""
-    path.write_bytes(b"precious")
-    with pytest.raises(WriteFailed):
-        SegmentWriter(path, PREAMBLE, sequence=0)
-    assert path.read_bytes() == b"precious"
+def test_notes_wait_for_the_first_record(tmp_path):
+    """A connect comes before its first record, in the block of that record."""
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        writer.note({"note": "connect", "conn": 1})
+        writer.add(b"{}", 1, kind=Kind.REST, note={"note": "rest", "symbol": "BTCUSDT"})
+        writer.note({"note": "loss", "count": 3})
+    (block,) = blocks_of(writer.sealed[0])
+    assert block.notes == [
+        {"note": "connect", "conn": 1},
+        {"note": "rest", "symbol": "BTCUSDT", "record": 0},
+        {"note": "loss", "count": 3},
+    ]
+    assert writer.losses == 3
 
 
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-from hftcap.capture.preamble import (Preamble)
-from hftcap.capture.format import (TimeBase)
-from hftcap.capture.writer import SegmentWriter
-from hftcap.errors import WriteFailed
-
-path = Path(sys.argv[1])
-preamble = Preamble("00112233445566ff", 0, None, "spot", TimeBase.MONOTONIC, False, 1, "0")
-writer = SegmentWriter(path, preamble, sequence=0, block_bytes=400)
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-for number in range(10_000):
-    try:
-        writer.add(b"%d" % number * 9, number)
-    except WriteFailed as error:
-        writer.abandon()
-        print(writer.totals()["records"], error)
-        break
-"""
+def test_a_note_that_no_reader_accepts_is_refused_at_once(tmp_path):
+    """Also before the first record, when it would only be kept."""
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        with pytest.raises(ValueError, match="without its count"):
+            writer.note({"note": "loss"})
+        assert writer.losses == 0
 
 
-def test_a_full_disk_leaves_whole_blocks_and_is_reported(path):
-    """The system's own refusal raises WriteFailed; all blocks before it are whole and counted."""
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    count, reason = done.stdout.split(maxsplit=1)
-    assert "File too large" in reason
-    assert payloads_of(path) == [b"%d" % number * 9 for number in range(int(count))]
-    assert int(count) > 50
-    assert path.stat().st_size <= 5000
+@pytest.mark.parametrize("notes", [[], [{"note": "loss", "count": 1}]])
+def test_a_recording_without_records_is_one_segment(tmp_path, notes):
+    """Nothing received is a result too, with what was noted of it."""
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        for note in notes:
+            writer.note(note)
+    (path,) = writer.sealed
+    assert path.name.startswith("20240809T000000Z-")
+    assert [note for block in blocks_of(path) for note in block.notes] == notes
+    assert parts_of(path)[-1].totals["records"] == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "bytes_per_message"),
-    [("spot/btcusdt_20240809.gz", 29.4), ("usdm/btcusdt_20240808.gz", 37.9)],
-    ids=["spot", "usdm"],
+def test_a_new_wall_offset_begins_a_block(tmp_path):
+    """A wall clock that steps does not change the receive times recorded before the step."""
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        writer.wall = WallOffset(1000, 1)
+        writer.add(b"a", 1)
+        writer.wall = WallOffset(1000, 1)
+        writer.add(b"b", 2)
+        writer.wall = WallOffset(5000, 2)
+        writer.add(b"c", 3)
+    blocks = blocks_of(writer.sealed[0])
+    assert [block.recv_ns.tolist() for block in blocks] == [[1001, 1002], [5003]]
+    assert [block.header.wall_error_ns for block in blocks] == [1, 2]
+
+
+def test_every_segment_has_the_offset_of_the_first_block(tmp_path):
+    """The timeline of a segment read alone is that of the whole recording."""
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        for offset_ns in (1000, 5000):
+            writer.wall = WallOffset(offset_ns, 1)
+            writer.add(b"a", 1)
+            writer.begin_segment()
+    assert [preamble_of(path).timeline_offset_ns for path in writer.sealed] == [1000, 1000]
+
+
+def test_a_payload_too_large_does_not_end_the_capture(tmp_path):
+    """What has no room is refused, and the recording goes on."""
+    with CaptureWriter(tmp_path, HEAD) as writer:
+        with pytest.raises(OverLimit):
+            writer.add(b"", 0, conn=70_000)
+        writer.add(b"{}", 1)
+    assert payloads_of(writer.sealed[0]) == [b"{}"]
+    assert writer.records == 1
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="the zstd program is not installed")
+def test_zstd_reads_the_payloads_and_nothing_else(tmp_path):
+    """`zstd -t` accepts every segment, `zstd -dc` prints each payload followed by a newline."""
+    with CaptureWriter(tmp_path, HEAD, block_bytes=8) as writer:
+        writer.note({"note": "connect"})
+        for number, payload in enumerate(PAYLOADS):
+            writer.add(payload, number, note={"note": "connect"})
+        writer.begin_segment()
+        writer.note({"note": "connect"})
+    for path, payloads in zip(writer.sealed, (PAYLOADS, []), strict=True):
+        subprocess.run(["zstd", "-qt", path], check=True, timeout=30)
+        printed = subprocess.run(["zstd", "-dc", path], check=True, capture_output=True, timeout=30).stdout
+        assert printed == b"".join(payload + b"\n" for payload in payloads)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(max_size=30) | st.sampled_from([b"", b"\n"]),
+            INT64,
+            st.just(NONE_NS) | INT64,
+            st.sampled_from(Kind),
+            st.integers(0, 2**16 - 1),
+            st.integers(0, 255),
+            st.none() | st.just({"note": "rest", "symbol": "é\udc80"}),
+        ),
+        max_size=15,
+    ),
+    st.sampled_from(TimeBase),
+    st.integers(1, 100),
+    st.integers(1, 15),
 )
-def test_real_captures_stay_small(corpus, path, name, bytes_per_message):
-    """Block layout and level 1 keep what was measured on real data, stamps with honest noise included."""
-    noise = random.Random(20240809)
-    count = 0
-    writer = SegmentWriter(path, PREAMBLE, sequence=0, block_bytes=BLOCK_BYTES)
-    with gzip.open(corpus / "hftbacktest" / name) as lines:
-        for count, line in enumerate(lines, 1):  # noqa: B007  the last number is the count
-            stamp, payload = line.rstrip(b"\n").split(b" ", 1)
-            lag_ns = round(noise.gauss(13_000, 40))
-            writer.add(payload, int(stamp) - 1_723_000_000_000_000_000 + lag_ns, rx_lag_ns=lag_ns)
-    writer.seal(fsync=False)
-    assert path.stat().st_size / count <= bytes_per_message * 1.03
+def test_what_was_recorded_is_what_is_read(records, time_base, block_bytes, per_segment):
+    """Any records, cut into any blocks and segments, come back in order, bit for bit, with nothing found wrong."""
+    with tempfile.TemporaryDirectory() as name:
+        head = replace(HEAD, time_base=time_base)
+        with CaptureWriter(Path(name), head, block_bytes=block_bytes, fsync=False) as writer:
+            for index, (payload, time_ns, lag_ns, kind, conn, flags, note) in enumerate(records):
+                if index % per_segment == 0:
+                    writer.begin_segment()
+                writer.add(payload, time_ns, kind=kind, conn=conn, flags=flags, rx_lag_ns=lag_ns, note=note)
+        recording = open_recording([Path(name)])
+        back = []
+        latest = NONE_NS
+        for chunk in recording.chunks():
+            columns = chunk.block.columns
+            notes = {note["record"]: {key: note[key] for key in ("note", "symbol")} for note in chunk.block.notes}
+            rows = (columns.time_ns, columns.rx_lag_ns, columns.kind, columns.conn, columns.flags)
+            for index, row in enumerate(zip(chunk.block.payload_list(), *(r.tolist() for r in rows), strict=True)):
+                back.append((*row, notes.get(index)))
+            timeline = chunk.timeline_ns.tolist()
+            assert timeline == sorted(timeline) and (not timeline or timeline[0] >= latest)
+            latest = timeline[-1] if timeline else latest
+        assert back == records
+        assert recording.findings == [] and not recording.truncated

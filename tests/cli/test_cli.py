@@ -15,8 +15,8 @@ import zstandard
 from hftcap import __version__
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.fixed import parse_e8
 from hftcap.kernel import Kernel
 from hftcap.market.walk import START_NS, SYMBOL, Walk

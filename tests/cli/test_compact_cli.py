@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hftcap.capture.format import TimeBase
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 
 HEAD = CaptureHead("00112233445566ff", "spot", TimeBase.MONOTONIC, False, 1_723_161_600_000_000_000, "0.1.0")
 

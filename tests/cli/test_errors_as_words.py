@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hftcap.capture.format import Kind, TimeBase
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 
 FAILED, USAGE, LOST = 1, 2, 3
 READERS = {
@@ -18,6 +18,8 @@ READERS = {
     "verify": [],
     "cat": [],
     "replay": [],
+    "recover": ["--output", "OUT"],
+    "compact": [],
 }
 START_NS = 1_723_161_600_000_000_000
 
@@ -25,6 +27,12 @@ START_NS = 1_723_161_600_000_000_000
 @pytest.fixture(params=sorted(READERS))
 def verb(request) -> str:
     return request.param
+
+
+@pytest.fixture
+def options(verb, tmp_path) -> list[str]:
+    """Return what a verb needs besides the capture; OUT is a folder that is not there yet."""
+    return [str(tmp_path / "recovered") if word == "OUT" else word for word in READERS[verb]]
 
 
 @pytest.fixture
@@ -70,26 +78,26 @@ def one_sentence(ran, code: int, *words: str) -> None:
 # What is to be read
 
 
-def test_a_missing_path(verb, hftcap, tmp_path):
+def test_a_missing_path(verb, options, hftcap, tmp_path):
     """The path is named."""
-    one_sentence(hftcap(verb, tmp_path / "nowhere", *READERS[verb]), FAILED, "nowhere", "no such file")
+    one_sentence(hftcap(verb, tmp_path / "nowhere", *options), FAILED, "nowhere", "no such file")
 
 
 @pytest.mark.parametrize(("content", "found"), [(b"time,price\n1,2\n", "time,price"), (b"", "empty file")])
-def test_a_file_that_is_no_capture(verb, content, found, hftcap, tmp_path):
+def test_a_file_that_is_no_capture(verb, options, content, found, hftcap, tmp_path):
     """Said to be something else, with what it begins with."""
     path = tmp_path / "ticks.csv"
     path.write_bytes(content)
-    one_sentence(hftcap(verb, path, *READERS[verb]), FAILED, "ticks.csv", "not a capture", found)
+    one_sentence(hftcap(verb, path, *options), FAILED, "ticks.csv", "not a capture", found)
 
 
-def test_a_folder_without_captures(verb, hftcap, tmp_path):
+def test_a_folder_without_captures(verb, options, hftcap, tmp_path):
     """The names that were looked for are named."""
     (tmp_path / "empty").mkdir()
-    one_sentence(hftcap(verb, tmp_path / "empty", *READERS[verb]), FAILED, "empty", "*.hcap.zst")
+    one_sentence(hftcap(verb, tmp_path / "empty", *options), FAILED, "empty", "*.hcap.zst")
 
 
-def test_a_newer_format(verb, hftcap, capture):
+def test_a_newer_format(verb, options, hftcap, capture):
     """Both versions are named, and what to do."""
 
     def change(content: bytearray) -> None:
@@ -98,17 +106,19 @@ def test_a_newer_format(verb, hftcap, capture):
         content[end : end + 4] = zlib.crc32(content[8:end]).to_bytes(4, "little")
 
     edit(segment_of(capture), change)
-    one_sentence(hftcap(verb, capture, *READERS[verb]), FAILED, "format 9", "1", "update hftcap")
+    one_sentence(hftcap(verb, capture, *options), FAILED, "format 9", "1", "update hftcap")
 
 
-def test_a_capture_of_another_market_beside_it(verb, hftcap, capture, tmp_path):
+def test_a_capture_of_another_market_beside_it(verb, options, hftcap, capture, tmp_path):
     """Symbols of two markets are not the same: what replays refuses the pair, what only reads storage does not."""
     head = CaptureHead("ffeeddccbbaa9988", "usdm", TimeBase.WALL, True, START_NS, "0.1.0")
     with CaptureWriter(tmp_path / "other", head, fsync=False) as writer:
         writer.add(b"{}", START_NS)
-    ran = hftcap(verb, capture, tmp_path / "other", *READERS[verb])
+    ran = hftcap(verb, capture, tmp_path / "other", *options)
     if verb in ("stats", "book", "replay"):
         one_sentence(ran, FAILED, "spot", "usdm")
+    elif verb == "recover":  # takes one recording at a time
+        one_sentence(ran, FAILED, "00112233445566aa", "ffeeddccbbaa9988")
     else:
         assert ran.code == 0, ran.err
 
@@ -253,14 +263,14 @@ def test_a_report_is_replaced_when_told_to(hftcap, capture, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut"])
-def test_a_damaged_capture_gives_its_result_and_exit_code_3(verb, damage, hftcap, capture):
+def test_a_damaged_capture_gives_its_result_and_exit_code_3(verb, options, damage, hftcap, capture):
     """The result is on stdout as ever; on stderr stands what is wrong, with the file's name; nothing more."""
     path = segment_of(capture)
     if damage == "flip":
         edit(path, lambda content: content.__setitem__(content.rindex(b"\x89HCBLOCK") + 130, 0xEE))
     else:
         edit(path, lambda content: content.__delitem__(slice(-10, None)))
-    ran = hftcap(verb, capture, *READERS[verb], *([] if verb == "cat" else ["--json"]))
+    ran = hftcap(verb, capture, *options, *([] if verb == "cat" else ["--json"]))
     assert ran.code == LOST, ran.err
     assert ran.out
     assert path.name in ran.err

@@ -14,8 +14,8 @@ import zstandard
 from hftcap.capture.decode import Decoder, StoredBlock
 from hftcap.capture.format import BLOCK_HEADER_BYTES, FRAME, TAIL_MAGIC, Kind, TimeBase
 from hftcap.capture.reader import open_recordings
-from hftcap.capture.segments import CaptureHead, CaptureWriter
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import CaptureError
 from hftcap.verify import Verdict, verify
 

@@ -15,7 +15,7 @@ from writer_process import FIRST, SECOND, WriterProcess, head_of, kill_a_writer,
 
 from hftcap.capture.format import NONE_NS
 from hftcap.capture.reader import open_recording, open_recordings
-from hftcap.capture.segments import CaptureWriter, Fsync
+from hftcap.capture.writer import CaptureWriter, Fsync
 from hftcap.errors import FolderBusy, WriteFailed
 from hftcap.verify import verify
 

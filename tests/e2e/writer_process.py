@@ -22,8 +22,8 @@ from pathlib import Path
 
 from hftcap.capture.format import TimeBase
 from hftcap.capture.reader import Recording, open_recordings
-from hftcap.capture.segments import CaptureHead, CaptureWriter, Fsync
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter, Fsync
 from hftcap.errors import CaptureError
 from hftcap.verify import verify
 

@@ -10,7 +10,7 @@ import pytest
 from hftcap.binance.depth_sync import BookState
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.kernel.columns import STATE_CODE
 from hftcap.market.walk import DIFF_NS, START_NS, SYMBOL, Frame, Walk
 from hftcap.pipeline import Run

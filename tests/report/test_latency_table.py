@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.pipeline import Run
 from hftcap.report.latency import LatencyTable
 from hftcap.report.schema import LATENCY

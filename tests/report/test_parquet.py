@@ -11,7 +11,7 @@ import pytest
 from hftcap import __version__
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recordings
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import ReportExists, WriteFailed
 from hftcap.market.walk import START_NS, SYMBOL, Walk
 from hftcap.pipeline import Run

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from hftcap.capture.format import NONE_NS, Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.fixed import INT64_MAX
 from hftcap.market.walk import START_NS, SYMBOL, Walk
 from hftcap.pipeline import Run

@@ -7,8 +7,8 @@ import pytest
 
 from hftcap.capture.format import NONE_NS, Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
-from hftcap.capture.writer import WallOffset
+from hftcap.capture.segment_writer import WallOffset
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.stats import Stats, collect
 
 START_NS = 1_700_000_000_000_000_000

@@ -10,7 +10,7 @@ import pytest
 
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
-from hftcap.capture.segments import CaptureHead, CaptureWriter
+from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.market.walk import START_NS, SYMBOL, Walk
 from hftcap.stats import Stats, collect, to_json
 
