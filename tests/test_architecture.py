@@ -22,10 +22,12 @@ MAY_IMPORT = {
     "book": {"errors", "fixed"},
     "latency": {"errors"},
     "kernel": {"errors", "fixed", "capture", "binance", "book"},
-    "report": {"errors", "fixed", "capture", "kernel", "latency"},
+    "report": {"errors", "fixed", "capture", "binance", "kernel", "latency"},
+    "pacing": {"errors", "clock", "capture", "latency"},
     "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "checkpoints"},
     "checkpoints": {"errors", "fixed", "capture", "binance", "book", "kernel"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
+    "replaying": {"capture", "kernel", "pacing", "pipeline", "stats"},
     "verify": {"errors", "capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
     "market": {"errors", "fixed", "clock", "capture", "binance", "book"},
@@ -34,7 +36,7 @@ MAY_IMPORT = {
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
 THIRD_PARTY_HOME = {
     "zstandard": {"capture", "checkpoints", "interop"},
-    "numpy": {"capture", "kernel", "latency", "pipeline", "stats", "report"},
+    "numpy": {"capture", "kernel", "latency", "pacing", "pipeline", "stats", "report"},
     "pyarrow": {"kernel", "report", "interop"},
     "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints"},
     "rich": {"cli"},

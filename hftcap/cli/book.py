@@ -90,7 +90,7 @@ def _not_yet(recordings: "list[Recording]", symbol: str) -> "SymbolBook":
     with_depth = tuple(sorted(name for name, each in whole.kernel.books.items() if each.has_depth))
     if symbol not in with_depth:
         raise NoDepth(symbol, with_depth)
-    return Run(recordings).kernel.new_book()
+    return Run(recordings).kernel.feed.new_book()
 
 
 def _show(result: dict[str, Any], levels: int) -> None:  # Any: the JSON of the contract

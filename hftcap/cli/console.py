@@ -1,9 +1,11 @@
 """How verbs talk: results on stdout, everything else on stderr, progress only to a terminal."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import typer
@@ -19,13 +21,15 @@ def show(text: str) -> None:
     typer.echo(text)
 
 
-def show_json(value: Any) -> None:  # Any: JSON
-    """Print one JSON object on stdout, indented for a terminal and on one line for a pipe."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+def show_json(value: Any, to: Callable[[str], None] = show) -> None:  # Any: JSON
+    """Print one JSON object on stdout, or where `to` prints, indented for a terminal and on one line for a pipe."""
+    to(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
-def show_table(title: str, columns: list[str], rows: list[list[str]], *, words: int = 1) -> None:
-    """Print a table on stdout; the first `words` columns are text, the rest are figures and right-aligned."""
+def show_table(
+    title: str, columns: list[str], rows: list[list[str]], *, words: int = 1, to_stderr: bool = False
+) -> None:
+    """Print a table; the first `words` columns are text, the rest are figures and right-aligned."""
     from rich.console import Console
     from rich.table import Table
 
@@ -35,7 +39,26 @@ def show_table(title: str, columns: list[str], rows: list[list[str]], *, words: 
     for row in rows:
         table.add_row(*row)
     # A pipe gets the whole width a row needs: cut columns are no use to grep.
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+    stream = sys.stderr if to_stderr else sys.stdout
+    Console(file=stream, width=None if stream.isatty() else 200, highlight=False).print(table)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Yield what says whether to stop: SIGINT or SIGTERM came once. A second SIGINT interrupts as it always does."""
+    asked = False
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -66,10 +66,7 @@ def tables_of(folder: Path) -> tuple[list[dict], list[dict]]:
     run = Run(open_recording([folder]))
     rows: tuple[list[dict], list[dict]] = [], []
     for batch in run.batches():
-        chunk = batch.chunk
-        source = Source(
-            chunk.path.name, chunk.position, chunk.block, batch.columns, run.kernel.symbols, run.kernel.streams
-        )
+        source = Source(batch.chunk, batch.result, run.kernel)
         for table, found in zip((messages(source), bbo(source)), rows, strict=True):
             found += as_rows(table)
     return rows
@@ -286,9 +283,7 @@ def test_part_of_a_block_keeps_the_numbers_of_its_records(folder):
     quotes: list[dict] = []
     for begin, end in ((0, 3), (3, 4), (4, count)):
         chunk = replace(first, first=begin, stop=end)
-        columns = run.kernel.run(chunk.block, end, first=begin)
-        names = run.kernel.symbols, run.kernel.streams
-        source = Source(chunk.path.name, chunk.position, chunk.block, columns, *names, begin)
+        source = Source(chunk, run.kernel.run(chunk.block, end, first=begin), run.kernel)
         rows += as_rows(messages(source))
         quotes += as_rows(bbo(source))
     assert rows == whole_rows[:count]
