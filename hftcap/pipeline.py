@@ -130,16 +130,40 @@ class Run:
         begin. `pieces` may cut chunks and hold them back. `progress` is called with the stored bytes of each block
         taken. `start` is what `take_up` returned, if it was called. What is held at the end is taken by `finish`.
         """
-        if start is None and start_ns is not None:
-            start = self.take_up(start_ns - 1)
-        chunks = self._chunks(start, until_ns)
-        if start_ns is not None:
-            chunks = self._warm_up(chunks, start_ns)
-        for chunk in pieces(chunks):
+        for chunk in pieces(self.chunks(until_ns, start, start_ns=start_ns)):
             if chunk.records or chunk.block.notes:
                 yield Batch(chunk, self._run(chunk))
             if progress is not None and chunk.stop == chunk.block.records:
                 progress(chunk.block.header.block_bytes)
+
+    def chunks(
+        self, until_ns: int | None = None, start: Place | None = None, *, start_ns: int | None = None
+    ) -> Iterator[Chunk]:
+        """Return what `batches` takes, not yet taken: by the first chunk the kernel stands before `start_ns`."""
+        if start is None and start_ns is not None:
+            start = self.take_up(start_ns - 1)
+        chunks = self._chunks(start, until_ns)
+        return chunks if start_ns is None else self._warm_up(chunks, start_ns)
+
+    def upto_update(self, symbol: str, update_id: int) -> Iterator[Batch]:
+        """Yield every batch up to the record that takes a symbol's book beyond an update id; that one is not taken."""
+        scout = Run(self.recordings, books_only=True)
+        beyond: tuple[Chunk, int] | None = None
+        for batch in scout.batches():
+            if symbol in scout.kernel.symbols:
+                mine = batch.columns.symbol == scout.kernel.symbols.index(symbol)
+                found = np.flatnonzero(mine & (batch.columns.book_id > update_id))
+                if len(found):
+                    beyond = batch.chunk, int(batch.rows[found[0]])
+                    break
+        start = None if beyond is None else self.take_up(int(beyond[0].timeline_ns[beyond[1]]) - 1)
+        for chunk in self._chunks(start, None):
+            last = beyond is not None and (chunk.path, chunk.position) == (beyond[0].path, beyond[0].position)
+            if last and beyond is not None and chunk.first <= beyond[1] < chunk.stop:
+                part = replace(chunk, stop=beyond[1])
+                yield Batch(part, self._run(part))
+                return
+            yield Batch(chunk, self._run(chunk))
 
     def finish(self) -> Result:
         """Say that the feed is over; return what changed because nothing is waited for any more."""

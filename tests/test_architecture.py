@@ -27,6 +27,10 @@ MAY_IMPORT = {
     "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "checkpoints"},
     "checkpoints": {"errors", "fixed", "capture", "binance", "book", "kernel"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
+    "api": {
+        *("errors", "fixed", "clock", "capture", "binance", "book"),
+        *("kernel", "report", "pacing", "pipeline"),
+    },
     "replaying": {"capture", "kernel", "pacing", "pipeline", "stats"},
     "verify": {"errors", "capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
@@ -37,7 +41,7 @@ PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__ma
 THIRD_PARTY_HOME = {
     "zstandard": {"capture", "checkpoints", "interop"},
     "numpy": {"capture", "kernel", "latency", "pacing", "pipeline", "stats", "report"},
-    "pyarrow": {"kernel", "report", "interop"},
+    "pyarrow": {"kernel", "report", "interop", "api"},
     "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints"},
     "rich": {"cli"},
     "typer": {"cli"},

@@ -104,6 +104,10 @@ class Block:
         at = int(self.start[record])
         return self.payloads[at : at + int(self.columns.length[record])]
 
+    def requests(self) -> dict[int, Note]:
+        """Return by record what was asked for to get each REST body."""
+        return {note["record"]: note for note in self.notes if note.get("note") == REST and "record" in note}
+
     def received(self, first: int, stop: int) -> NDArray[np.int64]:
         """Return `recv_ns` of the records from `first` up to, not including, `stop`."""
         return received_at(self.columns, self.time_base, self.header.wall_offset_ns, slice(first, stop))

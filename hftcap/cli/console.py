@@ -3,12 +3,16 @@
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
 
 
 def say(text: str) -> None:
@@ -26,21 +30,47 @@ def show_json(value: Any, to: Callable[[str], None] = show) -> None:  # Any: JSO
     to(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
+def table(title: str, columns: list[str], rows: list[list[str]], *, words: int = 1) -> "Table":
+    """Return a table; the first `words` columns are text, the rest are figures and right-aligned."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, name in enumerate(columns):
+        made.add_column(name, justify="left" if position < words else "right", style=None, header_style="dim")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
 def show_table(
     title: str, columns: list[str], rows: list[list[str]], *, words: int = 1, to_stderr: bool = False
 ) -> None:
-    """Print a table; the first `words` columns are text, the rest are figures and right-aligned."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print a table on stdout; see `table`."""
+    show_renderables([table(title, columns, rows, words=words)], to_stderr=to_stderr)
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position < words else "right", style=None, header_style="dim")
-    for row in rows:
-        table.add_row(*row)
-    # A pipe gets the whole width a row needs: cut columns are no use to grep.
+
+def show_renderables(parts: "Sequence[RenderableType]", *, to_stderr: bool = False) -> None:
+    """Print tables and lines of text on stdout, or on stderr."""
+    from rich.console import Console
+
     stream = sys.stderr if to_stderr else sys.stdout
-    Console(file=stream, width=None if stream.isatty() else 200, highlight=False).print(table)
+    # A pipe gets the whole width a row needs: cut columns are no use to grep.
+    console = Console(file=stream, width=None if stream.isatty() else 200, highlight=False)
+    for part in parts:
+        console.print(part)
+
+
+@contextmanager
+def live() -> "Iterator[Callable[[Sequence[RenderableType]], None]]":
+    """Yield what draws tables and text in place of those before; where stdout is no terminal, below those before."""
+    if not sys.stdout.isatty():
+        yield show_renderables
+        return
+    from rich.console import Console, Group
+    from rich.live import Live
+
+    with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="crop") as view:
+        yield lambda parts: view.update(Group(*parts), refresh=True)
 
 
 @contextmanager

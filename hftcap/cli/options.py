@@ -12,20 +12,25 @@ import typer
 from hftcap.errors import BadInstant, BadSpan
 
 
+def temporary_folder() -> Path:
+    """Return a new folder that is gone when the process ends."""
+    from tempfile import TemporaryDirectory
+
+    folder = TemporaryDirectory(prefix="hftcap-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def _without_stdin(captures: list[Path]) -> list[Path]:
     """Put a capture that comes on standard input into files, and return those in its place."""
     if STDIN not in captures:
         return captures
-    if captures.count(STDIN) > 1:
-        raise typer.BadParameter("'-' stands for standard input, which can be read once")
-    from tempfile import TemporaryDirectory
-
     from hftcap.capture.spool import spool
 
-    folder = TemporaryDirectory(prefix="hftcap-")
-    atexit.register(folder.cleanup)
+    if captures.count(STDIN) > 1:
+        raise typer.BadParameter("'-' stands for standard input, which can be read once")
     at = captures.index(STDIN)
-    return captures[:at] + spool(sys.stdin.buffer, Path(folder.name), "stdin") + captures[at + 1 :]
+    return captures[:at] + spool(sys.stdin.buffer, temporary_folder(), "stdin") + captures[at + 1 :]
 
 
 STDIN = Path("-")

@@ -29,7 +29,7 @@ def ndjson(chunk: "Chunk", rows: "Sequence[int] | None" = None, *, with_notes: b
     about: dict[int | None, list[dict[str, object]]] = {}
     for note in block.notes if with_notes else ():
         about.setdefault(note.get("record"), []).append(note)
-    requests = {note["record"]: note for note in block.notes if note.get("note") == "rest"}
+    requests = block.requests()
     lines = [_line(note) for note in about.pop(None, []) if not chunk.first]
     recv_ns = block.received(chunk.first, chunk.stop).tolist()
     for record in range(chunk.first, chunk.stop) if rows is None else rows:

@@ -22,7 +22,7 @@ from hftcap.binance.messages import (
 )
 from hftcap.binance.parser import Parser
 from hftcap.book.levels import NO_ASK, NO_BID
-from hftcap.capture.block import REST, Block
+from hftcap.capture.block import Block
 from hftcap.capture.format import Kind
 from hftcap.kernel.changes import NO_LEVELS, ChangeLog
 from hftcap.kernel.columns import (
@@ -44,6 +44,7 @@ from hftcap.kernel.symbol_book import SymbolBook, removals_of
 
 _MARKET_KINDS = ("trade", "MARKET", "blockTrade", "aggTrade")
 _FIRST = Arrival.FIRST
+_NO_NOTE: dict[str, str | None] = {}
 
 
 class ReferenceKernel:
@@ -90,7 +91,7 @@ class ReferenceKernel:
     def run(self, block: Block, stop: int | None = None, *, first: int = 0) -> Result:
         """Take the records of a block from `first` up to, not including, `stop`."""
         stop = block.records if stop is None else stop
-        requested = {note["record"]: note.get("symbol") for note in block.notes if note.get("note") == REST}
+        requests = block.requests()
         rows = Rows()
         log = self._new_log()
         before = dict(self._touch)
@@ -114,7 +115,9 @@ class ReferenceKernel:
                     (record, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, 0, ODDITY_CODE["unknown"])
                 )
                 continue
-            message = parse(payload, rest=kind == Kind.REST, symbol=requested.get(first + record))
+            message = parse(
+                payload, rest=kind == Kind.REST, symbol=requests.get(first + record, _NO_NOTE).get("symbol")
+            )
             if selection is not None and not selection.takes(message, line & 0xFFFF):
                 left_out.append(record)
             elif type(message) is BookTicker:
