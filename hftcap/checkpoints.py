@@ -27,6 +27,7 @@ import zstandard
 import hftcap.binance.control
 import hftcap.binance.depth_sync
 import hftcap.binance.fields
+import hftcap.binance.frames
 import hftcap.binance.messages
 import hftcap.binance.parser
 import hftcap.binance.streams
@@ -51,6 +52,7 @@ _MODULES = (
     hftcap.binance.control,
     hftcap.binance.depth_sync,
     hftcap.binance.fields,
+    hftcap.binance.frames,
     hftcap.binance.messages,
     hftcap.binance.parser,
     hftcap.binance.streams,
