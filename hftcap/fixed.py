@@ -18,7 +18,7 @@ CAPPED_E8 = INT64_MAX
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(DECIMALS + 1))
 _CACHE_LIMIT = 65_536
 _CACHED_CHARS = 40
-_DIGITS_SURE = 18
+_WHOLE_SURE = 10
 
 
 def parse_e8(text: object) -> int:
@@ -69,17 +69,16 @@ class DecimalCache(dict[object, int]):
     capped = False
 
     def __missing__(self, text: object) -> int:
-        # The usual text first, with fewer steps than parse_e8 takes: up to eighteen digits cannot exceed an int64.
-        if type(text) is str and len(text) <= _DIGITS_SURE and text.isascii():
-            whole, point, fraction = text.partition(".")
+        # The usual text first, in fewer steps than parse_e8 takes: ten digits and eight decimals fit an int64.
+        if type(text) is str and text.isascii():
+            whole, _, fraction = text.partition(".")
             digits = whole + fraction
-            if whole and digits.isdigit() and len(fraction) <= DECIMALS and (fraction or not point):
+            if 0 < len(whole) <= _WHOLE_SURE and 0 < len(fraction) <= DECIMALS and digits.isdigit():
                 value = int(digits) * _POWERS[DECIMALS - len(fraction)]
-                if value < INT64_MAX:
-                    if len(self) >= _CACHE_LIMIT:
-                        self.clear()
-                    self[text] = value
-                    return value
+                if len(self) >= _CACHE_LIMIT:
+                    self.clear()
+                self[text] = value
+                return value
         value = parse_e8(text)
         if value == CAPPED_E8:
             self.capped = True  # and never remembered, so that the next one is noticed as well

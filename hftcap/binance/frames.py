@@ -15,11 +15,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from hftcap.binance.fields import Malformed, venue_ns
+from hftcap.binance.fields import MS_MAX, Malformed, venue_ns
 from hftcap.binance.messages import AggTrade, BookTicker, DepthDiff, Level, Message, OddityKind, Trade
 from hftcap.errors import NotADecimal, Unrepresentable
 from hftcap.fixed import INT64_MAX, DecimalCache
 
+_Ms = Annotated[int, msgspec.Meta(ge=0, le=MS_MAX)]
 _Id = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
 
 UNUSUAL = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed, NotADecimal, Unrepresentable)
@@ -34,14 +35,16 @@ _SIDES = re.compile(b"(%b)" % _SIDE + b',"a":' + b"(%b)" % _SIDE + rb'((?:,"st":
 
 
 class _Quote(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A bookTicker. Its times are in milliseconds: spot's has none, and futures know no microseconds."""
+
     u: _Id
     s: str
     b: str
     B: str
     a: str
     A: str
-    T: int | None = None
-    E: int | None = None
+    T: _Ms | None = None
+    E: _Ms | None = None
     e: Literal["bookTicker"] | None = None
     ps: str | None = None
     st: int | None = None
@@ -107,8 +110,8 @@ def quote(body: bytes, stream: str, e8: DecimalCache) -> BookTicker:
     return BookTicker(
         stream=stream,
         symbol=wire.s,
-        event_ns=None if event is None else venue_ns(event),
-        trade_ns=None if transaction is None else venue_ns(transaction),
+        event_ns=None if event is None else event * 1_000_000,
+        trade_ns=None if transaction is None else transaction * 1_000_000,
         update_id=wire.u,
         bid_px_e8=e8[wire.b],
         bid_sz_e8=e8[wire.B],

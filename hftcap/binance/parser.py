@@ -59,6 +59,7 @@ from hftcap.binance.streams import StreamName, StreamType, parse_stream
 from hftcap.errors import NotADecimal, Unrepresentable
 from hftcap.fixed import DecimalCache
 
+_BRACE = ord("}")
 _STREAMS_REMEMBERED = 16_384
 _decode = msgspec.json.Decoder().decode
 
@@ -94,7 +95,7 @@ class Parser:
         """
         head, _, body = payload.partition(b'"data":')
         usual = None if rest else self._usual.get(head)
-        if usual is not None and body.endswith(b"}"):
+        if usual is not None and body and body[-1] == _BRACE:
             typed, name = usual
             try:
                 message = typed(body[:-1], name, self._decimals)
