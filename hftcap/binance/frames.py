@@ -2,9 +2,9 @@
 
     {"stream":"NAME","data":BODY}        BODY = a quote, a print or an update, of keys known here and no others
 
-Nine frames in ten of a recording look like this. A function here returns exactly what the parser would make of the
-same body, or raises one of `UNUSUAL`, and then the parser says what the frame is or what is wrong with it. To be
-exact, nothing is skipped unread: a key not named here is unusual, and so is a value not of the type given here.
+Most frames of a recording look like this. A function here returns exactly what the parser would make of the same
+body, or raises one of `UNUSUAL`, and then the parser says what the frame is or what is wrong with it. To be exact,
+nothing is skipped unread: a key not named here is unusual, and so is a value not of the type given here.
 
 Source: as for the parser.
 """
