@@ -30,7 +30,7 @@ demo: .venv/.ready-demo  ## make a small capture, replay it and print the summar
 
 test: .venv/.ready-test  ## run the tests; ARGS="..." is passed to pytest, HFTCAP_CORPUS names the folder of real captures
 	@echo "==> Running the tests"
-	@.venv/bin/pytest -n 2 -q $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadgroup -q $(ARGS)
 
 lint: .venv/.ready-lint  ## check style and formatting
 	@echo "==> Checking style"

@@ -76,7 +76,7 @@ def peak_mb(command: list[str]) -> float:
 
 def digest_of(run: "Run") -> str:
     """Return the digest of the book as a run left it."""
-    book = run.kernel.books.get("BTCUSDT") or run.kernel.new_book()
+    book = run.kernel.books.get("BTCUSDT") or run.kernel.feed.new_book()
     return book.book.sha256()
 
 

@@ -27,12 +27,15 @@ import zstandard
 import hftcap.binance.control
 import hftcap.binance.depth_sync
 import hftcap.binance.fields
+import hftcap.binance.ids
+import hftcap.binance.lines
 import hftcap.binance.messages
 import hftcap.binance.parser
 import hftcap.binance.streams
 import hftcap.book.check
 import hftcap.book.levels
 import hftcap.fixed
+import hftcap.kernel.feed
 import hftcap.kernel.reference
 import hftcap.kernel.state
 import hftcap.kernel.symbol_book
@@ -51,12 +54,15 @@ _MODULES = (
     hftcap.binance.control,
     hftcap.binance.depth_sync,
     hftcap.binance.fields,
+    hftcap.binance.ids,
+    hftcap.binance.lines,
     hftcap.binance.messages,
     hftcap.binance.parser,
     hftcap.binance.streams,
     hftcap.book.check,
     hftcap.book.levels,
     hftcap.fixed,
+    hftcap.kernel.feed,
     hftcap.kernel.reference,
     hftcap.kernel.state,
     hftcap.kernel.symbol_book,

@@ -16,6 +16,9 @@ class Clock(Protocol):
     def mono_ns(self) -> int:
         """Return the monotonic clock, nanoseconds since an arbitrary point."""
 
+    def sleep(self, span_ns: int) -> bool:
+        """Let so much time pass; always True, so that it serves where a caller may be told to stop waiting."""
+
 
 class SystemClock:
     """The clocks of this host."""

@@ -19,7 +19,10 @@ HftcapError                  something this package refuses or cannot do; the co
 ├── NoDepth                  a symbol of which the capture has no depth
 ├── MarketsDiffer            captures of more than one market in one run
 ├── MarketUnknown            a damaged capture no longer says which market it is of
+├── NothingSelected          a selection that no record is in
 ├── BadInstant               a time on the command line that cannot be read (exit 2)
+├── BadPace                  a speed or rate that is no positive number (exit 2)
+├── BadSpan                  a length of time on the command line that cannot be read (exit 2)
 └── DecimalError             decimal text that is not a scaled integer
     ├── NotADecimal          not a plain decimal number
     └── Unrepresentable      more than eight decimals, or beyond 64 bits
@@ -239,6 +242,40 @@ class BadInstant(HftcapError):
             f"time {text!r} cannot be read: expected RFC 3339 (2024-08-09T00:01:02.5Z), epoch with a unit "
             "(1723161662s, ms, us, ns), +30s from the start, -5m before the end, or epoch nanoseconds"
         )
+
+
+class BadSpan(HftcapError):
+    """A length of time from the command line in no form we know."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(found)
+
+    def __str__(self) -> str:
+        (found,) = self.args
+        return f"{found!r} is no length of time: expected a number with a unit, as 500ms, 1.5s, 2m, 1h"
+
+
+class BadPace(HftcapError):
+    """A speed, or a rate, that is no positive number."""
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(what, found)
+
+    def __str__(self) -> str:
+        what, found = self.args
+        choice = ", or max" if what == "speed" else ""
+        return f"{found!r} is no {what}: expected a positive number with at most nine decimals{choice}"
+
+
+class NothingSelected(HftcapError):
+    """A selection of symbols, streams and connections, or a part of the timeline, that no record is in."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+
+    def __str__(self) -> str:
+        (wanted,) = self.args
+        return f"no record is selected by {wanted}; hftcap stats lists symbols and streams, hftcap cat connections"
 
 
 class DecimalError(HftcapError, ValueError):

@@ -8,33 +8,76 @@ replays the rest of the way.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hftcap.binance.endpoints import Market
 from hftcap.capture.merge import merged
 from hftcap.capture.reader import Chunk, Finding, Place, Recording
 from hftcap.checkpoints import Head, SidecarWriter, open_sidecar, parser_digest
 from hftcap.errors import MarketsDiffer, MarketUnknown
-from hftcap.kernel import Columns, Kernel
+from hftcap.kernel import Columns, Kernel, Result, Selection
+from hftcap.kernel.result import joined
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """A run of a block's records with what the kernel made of them; `columns` has `records` rows."""
+    """A run of a block's records, and what the kernel made of those of them that were selected."""
 
     chunk: Chunk
-    columns: Columns
-    records: int
+    result: Result
+
+    @property
+    def columns(self) -> Columns:
+        """A row for each selected record."""
+        return self.result.columns
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Where each row of `columns` stands in the block."""
+        return self.result.rows
+
+    @property
+    def recv_ns(self) -> NDArray[np.int64]:
+        """The wall clock at receipt of each row, epoch nanoseconds."""
+        chunk = self.chunk
+        return chunk.block.received(chunk.first, chunk.stop)[self.result.rows - chunk.first]
+
+    @property
+    def records(self) -> int:
+        """Number of selected records."""
+        return len(self.result.rows)
+
+
+def joined_batches(pieces: list[Batch]) -> Batch:
+    """Return pieces of one block that follow each other as one; there must be one at least."""
+    first, last = pieces[0], pieces[-1]
+    if first is last:
+        return first
+    return Batch(replace(first.chunk, stop=last.chunk.stop), joined([piece.result for piece in pieces]))
 
 
 class Run:
     """One pass over recordings. `kernel` has the books as they stand after the batches taken so far.
+
+    `selection` says which records count, `levels` asks for the changes of the books, and with `books_only` nothing
+    else is looked at; see `Kernel`.
 
     Raises:
         MarketsDiffer: the recordings are of more than one market, whose symbols and rules are not the same.
         MarketUnknown: a damaged recording no longer says which market it is of.
     """
 
-    def __init__(self, recordings: Recording | Sequence[Recording], *, books_only: bool = False) -> None:
+    def __init__(
+        self,
+        recordings: Recording | Sequence[Recording],
+        *,
+        books_only: bool = False,
+        selection: Selection | None = None,
+        levels: bool = False,
+    ) -> None:
         self.recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
         markets = {recording.preamble.market for recording in self.recordings}
         if len(markets) > 1:
@@ -45,7 +88,11 @@ class Run:
         self.market = Market(market)
         # One recording that waited for snapshots is enough: joining is judged by symbol, and it says so.
         expects = any(recording.preamble.expects_snapshots for recording in self.recordings)
-        self.kernel = Kernel(self.market, expects_snapshots=expects, books_only=books_only)
+        self.kernel = Kernel(
+            self.market, expects_snapshots=expects, books_only=books_only, selection=selection, levels=levels
+        )
+        self._places: dict[tuple[str, int], tuple[str, int]] = {}
+        self._whole = not selection  # a sidecar has the state of a replay of all records, and serves no other
 
     @property
     def recording(self) -> Recording:
@@ -73,28 +120,100 @@ class Run:
         until_ns: int | None = None,
         progress: Callable[[int], None] | None = None,
         start: Place | None = None,
+        *,
+        start_ns: int | None = None,
+        pieces: Callable[[Iterator[Chunk]], Iterator[Chunk]] = iter,
     ) -> Iterator[Batch]:
-        """Yield every batch, up to the last record whose timeline is at or before `until_ns`.
+        """Yield every batch of what lies between two instants of the timeline, both included.
 
-        `progress` is called with the stored bytes of each block taken; `start` is what `take_up` returned.
+        What lies before `start_ns` goes through the kernel unseen: the books are what they are there, and the counts
+        begin. `pieces` may cut chunks and hold them back. `progress` is called with the stored bytes of each block
+        taken. `start` is what `take_up` returned, if it was called. What is held at the end is taken by `finish`.
         """
-        chunks = merged(self.recordings) if start is None else self.recording.chunks(start)
-        for found in chunks:
-            chunk = found if until_ns is None else replace(found, stop=found.upto(until_ns))
+        for chunk in pieces(self.chunks(until_ns, start, start_ns=start_ns)):
             if chunk.records or chunk.block.notes:
-                yield Batch(chunk, self.kernel.run(chunk.block, chunk.stop, first=chunk.first), chunk.records)
+                yield Batch(chunk, self._run(chunk))
             if progress is not None and chunk.stop == chunk.block.records:
                 progress(chunk.block.header.block_bytes)
-            if chunk.stop < found.stop:
+
+    def chunks(
+        self, until_ns: int | None = None, start: Place | None = None, *, start_ns: int | None = None
+    ) -> Iterator[Chunk]:
+        """Return what `batches` takes, not yet taken: by the first chunk the kernel stands before `start_ns`."""
+        if start is None and start_ns is not None:
+            start = self.take_up(start_ns - 1)
+        chunks = self._chunks(start, until_ns)
+        return chunks if start_ns is None else self._warm_up(chunks, start_ns)
+
+    def upto_update(self, symbol: str, update_id: int) -> Iterator[Batch]:
+        """Yield every batch up to the record that takes a symbol's book beyond an update id; that one is not taken."""
+        scout = Run(self.recordings, books_only=True)
+        beyond: tuple[Chunk, int] | None = None
+        for batch in scout.batches():
+            if symbol in scout.kernel.symbols:
+                mine = batch.columns.symbol == scout.kernel.symbols.index(symbol)
+                found = np.flatnonzero(mine & (batch.columns.book_id > update_id))
+                if len(found):
+                    beyond = batch.chunk, int(batch.rows[found[0]])
+                    break
+        start = None if beyond is None else self.take_up(int(beyond[0].timeline_ns[beyond[1]]) - 1)
+        for chunk in self._chunks(start, None):
+            last = beyond is not None and (chunk.path, chunk.position) == (beyond[0].path, beyond[0].position)
+            if last and beyond is not None and chunk.first <= beyond[1] < chunk.stop:
+                part = replace(chunk, stop=beyond[1])
+                yield Batch(part, self._run(part))
                 return
+            yield Batch(chunk, self._run(chunk))
+
+    def finish(self) -> Result:
+        """Say that the feed is over; return what changed because nothing is waited for any more."""
+        return self.kernel.finish()
+
+    def _chunks(self, start: Place | None, until_ns: int | None) -> Iterator[Chunk]:
+        for chunk in merged(self.recordings) if start is None else self.recording.chunks(start):
+            stop = chunk.stop if until_ns is None else chunk.upto(until_ns)
+            yield chunk if stop == chunk.stop else replace(chunk, stop=stop)
+            if stop < chunk.stop:
+                return
+
+    def _warm_up(self, chunks: Iterator[Chunk], start_ns: int) -> Iterator[Chunk]:
+        """Take what is before an instant; return the rest."""
+        for chunk in chunks:
+            first = chunk.upto(start_ns - 1)
+            self._run(replace(chunk, stop=first))
+            if first < chunk.stop:
+                self.kernel.restart_counts()
+                return chain([replace(chunk, first=first)], chunks)
+        self.kernel.restart_counts()
+        return iter(())
+
+    def locate(self, capture_id: str, sequence: int) -> tuple[str, int]:
+        """Return the file and position of a block that was taken, or that a state taken up is of.
+
+        Raises:
+            KeyError: no recording has such a block.
+        """
+        place = self._places.get((capture_id, sequence))
+        if place is not None:
+            return place
+        for recording in self.recordings:
+            for segment in recording.segments if recording.preamble.capture_id == capture_id else ():
+                if any(entry.sequence == sequence for entry in segment.index()):
+                    return segment.path.name, segment.position(sequence)
+        raise KeyError(capture_id, sequence)
+
+    def _run(self, chunk: Chunk) -> Result:
+        header = chunk.block.header
+        self._places[header.capture_id.hex(), header.sequence] = chunk.path.name, chunk.position
+        return self.kernel.run(chunk.block, chunk.stop, first=chunk.first)
 
     def take_up(self, timeline_ns: int) -> Place | None:
         """Load the kernel with the last state kept before an instant; return where to go on, None for the start.
 
         Sidecars that are missing or stale are made first, which costs a replay up to that segment's end, once. Where
-        they cannot be written, or the run is over several recordings, the replay begins at the start.
+        they cannot be written, or the run is over several recordings or a selection, the replay begins at the start.
         """
-        if len(self.recordings) > 1:
+        if len(self.recordings) > 1 or not self._whole:
             return None
         target = self.recording.seek(timeline_ns)
         if target is None:

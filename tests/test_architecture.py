@@ -22,10 +22,16 @@ MAY_IMPORT = {
     "book": {"errors", "fixed"},
     "latency": {"errors"},
     "kernel": {"errors", "fixed", "capture", "binance", "book"},
-    "report": {"errors", "fixed", "capture", "kernel", "latency"},
+    "report": {"errors", "fixed", "capture", "binance", "kernel", "latency"},
+    "pacing": {"errors", "clock", "capture", "latency"},
     "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "checkpoints"},
     "checkpoints": {"errors", "fixed", "capture", "binance", "book", "kernel"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
+    "api": {
+        *("errors", "fixed", "clock", "capture", "binance", "book"),
+        *("kernel", "report", "pacing", "pipeline"),
+    },
+    "replaying": {"capture", "kernel", "pacing", "pipeline", "stats"},
     "verify": {"errors", "capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
     "market": {"errors", "fixed", "clock", "capture", "binance", "book"},
@@ -34,8 +40,8 @@ MAY_IMPORT = {
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
 THIRD_PARTY_HOME = {
     "zstandard": {"capture", "checkpoints", "interop"},
-    "numpy": {"capture", "kernel", "latency", "pipeline", "stats", "report"},
-    "pyarrow": {"kernel", "report", "interop"},
+    "numpy": {"capture", "kernel", "latency", "pacing", "pipeline", "stats", "report"},
+    "pyarrow": {"kernel", "report", "interop", "api"},
     "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints"},
     "rich": {"cli"},
     "typer": {"cli"},

@@ -42,7 +42,7 @@ def book_at(folder: Path, instant: int, *, seek: bool) -> tuple[str, str, int | 
     start = run.take_up(instant) if seek else None
     for _ in run.batches(instant, start=start):
         pass
-    book = run.kernel.books.get(SYMBOL) or run.kernel.new_book()
+    book = run.kernel.books.get(SYMBOL) or run.kernel.feed.new_book()
     return book.book.sha256(), str(book.sync.state), book.book_update_id
 
 

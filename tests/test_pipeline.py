@@ -64,7 +64,7 @@ def test_columns_are_those_of_the_kernel_block_by_block(folder):
     """The run adds nothing to what the kernel says."""
     run, other = run_of(folder), run_of(folder)
     whole = rows(list(run.batches()))
-    alone = [Batch(chunk, other.kernel.run(chunk.block), chunk.records) for chunk in other.recording.chunks()]
+    alone = [Batch(chunk, other.kernel.run(chunk.block)) for chunk in other.recording.chunks()]
     assert rows(alone) == whole
 
 

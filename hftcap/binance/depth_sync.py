@@ -29,10 +29,12 @@ edges of protocol notes 6.1 to 6.3; tardis-node for `pu == L`.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Self
 
+import msgspec
+
+from hftcap.binance.lines import NOWHERE, Origin
 from hftcap.binance.messages import DepthDiff, Level, RestDepth
 
 EVENTS_KEPT = 4_096
@@ -57,27 +59,37 @@ class Verdict(Enum):
     JOINS = "joins"
     TOO_OLD = "too old"
     COMPARED = "compared"
+    COPY = "copy"
+    """Another line brought it before; never said of a single line."""
+    HELD = "held"
+    """It leaves a hole that another line may fill, and waits for that; never said of a single line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Levels to apply to the book, and the update id they end at.
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """Levels to apply to the book, the update id they end at, and the message they are from.
 
-    `reset` says that the book is to be emptied first: the levels are a snapshot's.
+    `reset` says that the book is to be emptied first: the levels are a snapshot's. `origin` is where the message
+    stands, as it was handed in with it; it may be an earlier one than the message that led to the change.
     """
 
     bids: Sequence[Level]
     asks: Sequence[Level]
     final_update_id: int
+    event: DepthDiff | RestDepth
+    origin: Origin
     reset: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The verdict, and what to do to the book, in order."""
 
     verdict: Verdict
     changes: tuple[Change, ...] = ()
+
+
+_STALE = Outcome(Verdict.STALE)
+_COMPARED = Outcome(Verdict.COMPARED)
+_TOO_OLD = Outcome(Verdict.TOO_OLD)
 
 
 class DepthSync:
@@ -106,19 +118,19 @@ class DepthSync:
         self.feed_id: int | None = None
         self.gaps = 0
         self.stale = 0
-        self._buffer: deque[DepthDiff] = deque()
+        self._buffer: deque[tuple[DepthDiff, Origin]] = deque()
         self._buffered_levels = 0
         self._missed = False  # set once an update was lost, or has left the buffer without having been joined
         self._snapshot_id: int | None = None  # set until the first update behind a snapshot has been accepted
 
-    def update(self, diff: DepthDiff) -> Outcome:
-        """Take one update of the feed."""
+    def update(self, diff: DepthDiff, origin: Origin = NOWHERE) -> Outcome:
+        """Take one update of the feed, and where it stands."""
         final = diff.final_update_id
         feed_id = self.feed_id
         if feed_id is not None and final <= feed_id:
             self.stale += 1
-            return Outcome(Verdict.STALE)
-        follows = feed_id is None or self._follows(diff, feed_id)
+            return _STALE
+        follows = feed_id is None or self.follows(diff, feed_id)
         self.feed_id = final
         if not follows:
             self.gaps += 1
@@ -126,14 +138,14 @@ class DepthSync:
             self._forget()
         verdict = Verdict.FOLLOWS if follows else Verdict.GAP
         if self.state is BookState.SYNCED:
-            return self._update_synced(diff, verdict)
-        self._keep(diff)
+            return self._update_synced(diff, origin, verdict)
+        self._keep(diff, origin)
         if self.state is BookState.BUFFERING:
             return Outcome(verdict)
-        return Outcome(verdict, (Change(diff.bids, diff.asks, final),))
+        return Outcome(verdict, (Change(diff.bids, diff.asks, final, diff, origin),))
 
-    def _update_synced(self, diff: DepthDiff, verdict: Verdict) -> Outcome:
-        change = Change(diff.bids, diff.asks, diff.final_update_id)
+    def _update_synced(self, diff: DepthDiff, origin: Origin, verdict: Verdict) -> Outcome:
+        change = Change(diff.bids, diff.asks, diff.final_update_id, diff, origin)
         snapshot_id = self._snapshot_id
         if snapshot_id is not None:
             if self._behind(diff, snapshot_id):
@@ -147,25 +159,25 @@ class DepthSync:
         elif verdict is Verdict.GAP:
             self.state = BookState.GAP
         if self.state is BookState.GAP:
-            self._keep(diff)
+            self._keep(diff, origin)
         return Outcome(verdict, (change,))
 
-    def snapshot(self, snapshot: RestDepth) -> Outcome:
+    def snapshot(self, snapshot: RestDepth, origin: Origin = NOWHERE) -> Outcome:
         """Take a REST snapshot; TOO_OLD means another is needed, and that the buffer was kept for it."""
         if self.state is BookState.SYNCED:
-            return Outcome(Verdict.COMPARED)
+            return _COMPARED
         at = snapshot.update_id
-        following = [diff for diff in self._buffer if not self._behind(diff, at)]
-        if following and not self._anchors(following[0], at):
-            return Outcome(Verdict.TOO_OLD)
+        following = [kept for kept in self._buffer if not self._behind(kept[0], at)]
+        if following and not self._anchors(following[0][0], at):
+            return _TOO_OLD
         self.state = BookState.SYNCED
         self._snapshot_id = None if following else at
         self._forget()
-        changes = [Change(snapshot.bids, snapshot.asks, at, reset=True)]
-        changes += (Change(diff.bids, diff.asks, diff.final_update_id) for diff in following)
+        changes = [Change(snapshot.bids, snapshot.asks, at, snapshot, origin, reset=True)]
+        changes += (Change(diff.bids, diff.asks, diff.final_update_id, diff, origin) for diff, origin in following)
         return Outcome(Verdict.JOINS, tuple(changes))
 
-    def dump(self) -> tuple[int | None, int | None, bool, list[DepthDiff]]:
+    def dump(self) -> tuple[int | None, int | None, bool, list[tuple[DepthDiff, Origin]]]:
         """Return the last id of the feed, the snapshot id yet to be followed, whether any was missed, the buffer."""
         return self.feed_id, self._snapshot_id, self._missed, list(self._buffer)
 
@@ -177,17 +189,17 @@ class DepthSync:
         feed_id: int | None,
         snapshot_id: int | None,
         missed: bool,
-        buffer: list[DepthDiff],
+        buffer: list[tuple[DepthDiff, Origin]],
     ) -> Self:
         """Return a machine that goes on from what `dump` returned, its counts at 0."""
         sync = cls(futures=futures, expects_snapshot=False)
         sync.state, sync.feed_id, sync._snapshot_id = state, feed_id, snapshot_id
-        for diff in buffer:
-            sync._keep(diff)
+        for diff, origin in buffer:
+            sync._keep(diff, origin)
         sync._missed = missed
         return sync
 
-    def _follows(self, diff: DepthDiff, feed_id: int) -> bool:
+    def follows(self, diff: DepthDiff, feed_id: int) -> bool:
         """Say whether an update continues a feed whose last id is `feed_id`."""
         if self.futures and diff.prev_final_update_id is not None:
             return diff.prev_final_update_id <= feed_id
@@ -206,11 +218,11 @@ class DepthSync:
         previous = diff.prev_final_update_id
         return diff.first_update_id <= snapshot_id or (previous is not None and previous <= snapshot_id)
 
-    def _keep(self, diff: DepthDiff) -> None:
-        self._buffer.append(diff)
+    def _keep(self, diff: DepthDiff, origin: Origin) -> None:
+        self._buffer.append((diff, origin))
         self._buffered_levels += diff.levels
         while len(self._buffer) > EVENTS_KEPT or (self._buffered_levels > LEVELS_KEPT and len(self._buffer) > 1):
-            self._buffered_levels -= self._buffer.popleft().levels
+            self._buffered_levels -= self._buffer.popleft()[0].levels
             self._missed = True
 
     def _forget(self) -> None:

@@ -8,7 +8,7 @@ is next asked for, which costs a pass over that side.
 import hashlib
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 Level = tuple[int, int]
@@ -61,6 +61,10 @@ class Levels:
         if ask is None:
             ask = self._best_ask = min(self._asks, default=NO_ASK)
         return bid, self._bids.get(bid, 0), ask, self._asks.get(ask, 0)
+
+    def sides(self) -> tuple[Mapping[int, int], Mapping[int, int]]:
+        """Return bids and asks as they stand, size by price, to be looked at only."""
+        return self._bids, self._asks
 
     def dump(self) -> tuple[bytes, bytes, bytes, bytes]:
         """Return bid prices and sizes, ask prices and sizes, best first, each packed as little-endian int64."""

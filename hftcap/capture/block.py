@@ -33,6 +33,7 @@ _PER_THREAD = threading.local()
 """Holds each thread's decompressor: zstandard releases the GIL inside one, and it serves one thread at a time."""
 _FRAME_BITS_UNUSED = 0x18
 _ERROR_NS_MAX = 2**32 - 1
+_ALL = slice(None)
 
 
 @dataclass(slots=True)
@@ -103,19 +104,30 @@ class Block:
         at = int(self.start[record])
         return self.payloads[at : at + int(self.columns.length[record])]
 
-    def payload_list(self) -> list[bytes]:
-        """Return all payloads, in record order."""
-        starts = self.start.tolist()
+    def requests(self) -> dict[int, Note]:
+        """Return by record what was asked for to get each REST body."""
+        return {note["record"]: note for note in self.notes if note.get("note") == REST and "record" in note}
+
+    def received(self, first: int, stop: int) -> NDArray[np.int64]:
+        """Return `recv_ns` of the records from `first` up to, not including, `stop`."""
+        return received_at(self.columns, self.time_base, self.header.wall_offset_ns, slice(first, stop))
+
+    def payload_list(self, first: int = 0, stop: int | None = None) -> list[bytes]:
+        """Return the payloads of the records from `first` up to, not including, `stop`, in record order."""
+        starts, lengths = self.start[first:stop].tolist(), self.columns.length[first:stop].tolist()
         payloads = self.payloads
-        return [payloads[at : at + n] for at, n in zip(starts, self.columns.length.tolist(), strict=True)]
+        return [payloads[at : at + n] for at, n in zip(starts, lengths, strict=True)]
 
 
-def received_at(columns: BlockColumns, time_base: TimeBase, wall_offset_ns: int) -> NDArray[np.int64]:
-    """Return the wall clock at receipt of each record, epoch nanoseconds."""
+def received_at(
+    columns: BlockColumns, time_base: TimeBase, wall_offset_ns: int, rows: slice = _ALL
+) -> NDArray[np.int64]:
+    """Return the wall clock at receipt of each record, or of some, epoch nanoseconds."""
     if time_base is TimeBase.WALL:
-        return columns.time_ns
-    lag = np.where(columns.rx_lag_ns == NONE_NS, 0, columns.rx_lag_ns)
-    return columns.time_ns + np.int64(wall_offset_ns) - lag
+        return columns.time_ns[rows]
+    stored_lag = columns.rx_lag_ns[rows]
+    lag = np.where(stored_lag == NONE_NS, 0, stored_lag)
+    return columns.time_ns[rows] + np.int64(wall_offset_ns) - lag
 
 
 def note_flaw(note: object, records: int) -> str | None:

@@ -1,23 +1,35 @@
-"""`hftcap book`: the order book of one symbol at an instant."""
+"""`hftcap book`: the order books of a capture at an instant, at an update, or as they go."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hftcap.cli.console import progress, say, show, show_json, show_table
+from hftcap.cli.console import live, progress, say, show_json, show_renderables, stop_on_signal, table
 from hftcap.cli.options import AsJson, Captures, clock_text, instant_ns
+from hftcap.clock import SystemClock
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from hftcap.capture.reader import Recording
     from hftcap.kernel import SymbolBook
+    from hftcap.pipeline import Run
 
 _EPILOG = """[bold]Examples[/bold]
 
-  hftcap book btc --symbol BTCUSDT --at end
+  hftcap book btc --at end                                           every symbol that has depth
 
   hftcap book btc -s BTCUSDT --at 2024-08-09T00:01:02.5Z --levels 10
 
-  hftcap book btc -s BTCUSDT --at +30s --json"""
+  hftcap book btc -s BTCUSDT --at +30s --json
+
+  hftcap book btc -s BTCUSDT --at-id 50093421612                     as it stood at that update
+
+  hftcap book live -s BTCUSDT -s ETHUSDT --follow                    while it is being recorded"""
+
+_POLL_NS = 250_000_000
+LEVELS_SHOWN = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -27,54 +39,129 @@ def register(app: typer.Typer) -> None:
 
 def book(
     captures: Captures,
-    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Symbol, upper case as the venue writes it.")],
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", "-s", help="Symbol as the venue writes it; repeatable. All if none.")
+    ] = None,
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="end or RFC 3339, epoch, +30s, -5m.")] = "end",
+    at_id: Annotated[
+        int | None, typer.Option("--at-id", metavar="ID", min=0, help="The last state at or before this update id.")
+    ] = None,
     levels: Annotated[int | None, typer.Option(min=1, help="Levels per side to print.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as the capture is written, until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild a book up to an instant of the timeline and print it.
+    """Rebuild order books up to an instant of the timeline, or up to an update, and print them.
 
-    The digest is over all levels, however many are printed. Exit code 3 where the capture is cut or damaged.
+    The digest is over all levels, however many are printed. With --json an object a book, each on a line of its own
+    where there are several. Exit code 3 where the capture is cut or damaged.
     """
     from hftcap.capture.reader import open_recordings
-    from hftcap.fixed import format_e8
-    from hftcap.pipeline import Run, span
+    from hftcap.pipeline import Run
 
+    wanted = list(dict.fromkeys(symbol or ()))
+    if (at != "end") + (at_id is not None) + follow > 1:
+        raise typer.BadParameter("--at, --at-id and --follow each say where to stop: give one of them")
+    if at_id is not None and len(wanted) != 1:
+        raise typer.BadParameter("--at-id is an update of one symbol: give one --symbol with it")
+    if follow:
+        _follow(captures, wanted, levels, as_json=as_json)
+        return
     recordings = open_recordings(captures)
     run = Run(recordings, books_only=True)
-    last_ns: int | None = None
+    at_ns = _replay(run, recordings, at, wanted[0] if at_id is not None else None, at_id)
+    findings = run.findings
+    names = wanted or sorted(name for name, each in run.kernel.books.items() if each.has_depth)
+    for name in names:
+        found = run.kernel.books.get(name)
+        if found is None or not found.has_depth:
+            found = _not_yet(recordings, name)
+        result = _result(name, found, at_ns, levels)
+        if as_json:
+            show_json(result)
+        else:
+            show_renderables(_drawn(result, levels or LEVELS_SHOWN))
+        if at_id is not None and (found.book_update_id or -1) < at_id:
+            say(f"hftcap: update {at_id} begins no state of its own: the last one before it is printed")
+    for finding in findings:
+        say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
+    if findings:
+        raise typer.Exit(3)
+
+
+def _replay(run: "Run", recordings: "list[Recording]", at: str, symbol: str | None, at_id: int | None) -> int | None:
+    """Replay up to where the options say; return that instant."""
+    from hftcap.pipeline import span
+
     relative = at.startswith(("+", "-"))
     until = None if at == "end" else instant_ns(at, *(span(recordings) if relative else (None, None)))
-    start = None if until is None else run.take_up(until)
+    last_ns: int | None = None
     with progress("replaying", run.file_bytes) as advance:
-        for batch in run.batches(until, progress=advance, start=start):
-            if batch.records:
+        if symbol is not None and at_id is not None:
+            batches = run.upto_update(symbol, at_id)
+        else:
+            batches = run.batches(until, advance, None if until is None else run.take_up(until))
+        for batch in batches:
+            if batch.chunk.records:
                 last_ns = int(batch.chunk.timeline_ns[batch.chunk.stop - 1])
-    at_ns = last_ns if until is None else until
-    findings = run.findings
-    found = run.kernel.books.get(symbol)
-    if found is None or not found.has_depth:
-        found = _not_yet(recordings, symbol)
-    state = found.sync.state
+    return last_ns if until is None else until
+
+
+def _follow(captures: list[Path], wanted: list[str], levels: int | None, *, as_json: bool) -> None:
+    """Print the books whenever they have changed, as far as the capture is written by then."""
+    from hftcap.capture.follow import follow as follow_folder
+    from hftcap.capture.reader import open_recordings
+    from hftcap.pipeline import Run
+
+    if len(captures) != 1 or not captures[0].is_dir():
+        raise typer.BadParameter("--follow takes one capture folder")
+    clock = SystemClock()
+    kernel = None
+    shown: dict[str, int | None] = {}
+    at_ns: int | None = None
+    with stop_on_signal() as stopped, live() as draw:
+
+        def update() -> bool:
+            books: dict[str, SymbolBook] = {} if kernel is None else kernel.books
+            names = wanted or sorted(name for name, each in books.items() if each.has_depth)
+            stands = {name: books[name].book_update_id for name in names if name in books}
+            if stands != shown:
+                shown.clear()
+                shown.update(stands)
+                results = [_result(name, books[name], at_ns, levels or LEVELS_SHOWN) for name in stands]
+                if as_json:
+                    for result in results:
+                        show_json(result)
+                else:
+                    draw([part for result in results for part in _drawn(result, levels or LEVELS_SHOWN)])
+            clock.sleep(_POLL_NS)
+            return not stopped()
+
+        for chunk in follow_folder(captures[0], update):
+            if kernel is None:
+                kernel = Run(open_recordings(captures)).kernel
+            kernel.run(chunk.block)
+            if chunk.records:
+                at_ns = int(chunk.timeline_ns[-1])
+            if stopped():
+                break
+        update()
+
+
+def _result(symbol: str, found: "SymbolBook", at_ns: int | None, levels: int | None) -> dict[str, Any]:  # Any: JSON
+    """Return the JSON of the contract for one book."""
+    from hftcap.fixed import format_e8
+
     sides = {"bids": found.book.bids(levels), "asks": found.book.asks(levels)}
-    result: dict[str, Any] = {  # Any: the JSON of the contract
+    return {
         "symbol": symbol,
         "at_ns": at_ns,
-        "state": str(state),
+        "state": str(found.sync.state),
         "final_update_id": found.book_update_id,
         **{name: [[format_e8(price), format_e8(size)] for price, size in side] for name, side in sides.items()},
         "n_bids": found.book.n_bids,
         "n_asks": found.book.n_asks,
         "sha256": found.book.sha256(),
     }
-    if as_json:
-        show_json(result)
-    else:
-        _show(result, levels or 10)
-    for finding in findings:
-        say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
-    if findings:
-        raise typer.Exit(3)
 
 
 def _not_yet(recordings: "list[Recording]", symbol: str) -> "SymbolBook":
@@ -90,11 +177,10 @@ def _not_yet(recordings: "list[Recording]", symbol: str) -> "SymbolBook":
     with_depth = tuple(sorted(name for name, each in whole.kernel.books.items() if each.has_depth))
     if symbol not in with_depth:
         raise NoDepth(symbol, with_depth)
-    return Run(recordings).kernel.new_book()
+    return Run(recordings).kernel.feed.new_book()
 
 
-def _show(result: dict[str, Any], levels: int) -> None:  # Any: the JSON of the contract
-    show(f"{result['symbol']} at {clock_text(result['at_ns'])}  {result['state']}, update {result['final_update_id']}")
+def _drawn(result: dict[str, Any], levels: int) -> "list[RenderableType]":  # Any: the JSON of the contract
     bids, asks = result["bids"][:levels], result["asks"][:levels]
     blank = ["", ""]
     rows = []
@@ -102,5 +188,8 @@ def _show(result: dict[str, Any], levels: int) -> None:  # Any: the JSON of the 
         bid = bids[position] if position < len(bids) else blank
         ask = asks[position] if position < len(asks) else blank
         rows.append([bid[1], bid[0], ask[0], ask[1]])
-    show_table("", ["bid size", "bid", "ask", "ask size"], rows, words=0)
-    show(f"{result['n_bids']:,} bids, {result['n_asks']:,} asks, sha256 {result['sha256']}")
+    return [
+        f"{result['symbol']} at {clock_text(result['at_ns'])}  {result['state']}, update {result['final_update_id']}",
+        table("", ["bid size", "bid", "ask", "ask size"], rows, words=0),
+        f"{result['n_bids']:,} bids, {result['n_asks']:,} asks, sha256 {result['sha256']}",
+    ]

@@ -1,7 +1,5 @@
 """`hftcap cat`: the records of a capture, a line each."""
 
-import base64
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hftcap.cli import payloads
 from hftcap.cli.console import say
 from hftcap.cli.options import Captures
 from hftcap.clock import SystemClock
@@ -50,7 +49,7 @@ def cat(
     findings: list[str] = []
     out = sys.stdout.buffer
     for chunk in _chunks(captures, follow, findings):
-        out.write(_raw(chunk) if raw else "".join(_lines(chunk, with_notes=notes)).encode())
+        out.write(payloads.raw(chunk) if raw else payloads.ndjson(chunk, with_notes=notes))
         if follow:
             out.flush()
     out.flush()
@@ -102,56 +101,3 @@ def _one(path: Path, position: int, record: int) -> "Chunk":
     if record >= chunk.records:
         raise NoSuchRecord(path, f"record {record} of block {position}", f"{chunk.records} records there, from 0")
     return replace(chunk, first=record, stop=record + 1)
-
-
-def _raw(chunk: "Chunk") -> bytes:
-    block = chunk.block
-    if chunk.records == block.records:
-        return block.payloads
-    return b"".join(block.payload(record) + b"\n" for record in range(chunk.first, chunk.stop))
-
-
-def _lines(chunk: "Chunk", *, with_notes: bool) -> list[str]:
-    from hftcap.capture.format import NONE_NS, Kind, TimeBase
-
-    block, rows = chunk.block, chunk.rows
-    columns = block.columns
-    imported = block.time_base is TimeBase.WALL
-    about: dict[int | None, list[dict[str, object]]] = {}
-    for note in block.notes if with_notes else ():
-        about.setdefault(note.get("record"), []).append(note)
-    requests = {note["record"]: note for note in block.notes if note.get("note") == "rest"}
-    lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in about.pop(None, []) if not chunk.first]
-    fields = (
-        block.recv_ns,
-        columns.time_ns,
-        columns.rx_lag_ns,
-        chunk.timeline_ns,
-        columns.kind,
-        columns.conn,
-        columns.flags,
-    )
-    values = zip(*(field[rows].tolist() for field in fields), strict=True)
-    for record, (recv, mono, lag, timeline, kind, conn, flags) in enumerate(values, start=chunk.first):
-        lines += [json.dumps(note, ensure_ascii=False) + "\n" for note in about.get(record, [])]
-        payload = block.payload(record)
-        entry: dict[str, object] = {
-            "recv_ns": recv,
-            "mono_ns": None if imported else mono,
-            "rx_lag_ns": None if lag == NONE_NS else lag,
-            "timeline_ns": timeline,
-            "kind": Kind(kind).name.lower(),
-            "conn": conn,
-            "flags": flags,
-        }
-        request = requests.get(record)
-        if request is not None:
-            entry |= {"symbol": request.get("symbol"), "url": request.get("url")}
-        try:
-            if kind == Kind.WS_BINARY:
-                raise ValueError  # a binary frame may happen to be text; its kind decides
-            entry["payload"] = payload.decode()
-        except ValueError:
-            entry["payload_base64"] = base64.b64encode(payload).decode()
-        lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
-    return lines

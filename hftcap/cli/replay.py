@@ -1,22 +1,49 @@
-"""`hftcap replay`: a capture through parser and books."""
+"""`hftcap replay`: a capture through parser and books, as fast as it goes or at a pace."""
 
-from contextlib import nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hftcap.cli.console import progress, say, show, show_json, show_table
-from hftcap.cli.options import AsJson, Captures, span_text
+from hftcap.cli import payloads
+from hftcap.cli.console import progress, say, show, show_json, show_table, stop_on_signal
+from hftcap.cli.options import STDIN, AsJson, Captures, instant_ns, span_ns, span_text
 from hftcap.clock import SystemClock
+from hftcap.errors import NothingSelected, WriteFailed
+
+if TYPE_CHECKING:
+    from hftcap.capture.reader import Chunk, Recording
+    from hftcap.pacing import Pace, Verdict
+    from hftcap.pipeline import Run
+    from hftcap.report.parquet import Report
+    from hftcap.stats.collect import Stats
+
+    Write = Callable[[Chunk, list[int]], None]
 
 _EPILOG = """[bold]Examples[/bold]
 
-  hftcap replay btc --speed max
+  hftcap replay btc                                       through parser and books, as fast as it goes
 
-  hftcap replay btc --speed max --report out
+  hftcap replay btc --report out                          … and into Parquet tables
+
+  hftcap replay btc --speed 10 --max-gap 1s               ten times as fast as it came, silences cut to a second
+
+  hftcap replay btc --start +30s --end -1m --symbol BTCUSDT --stream trade
+
+  hftcap replay btc --speed 1 --output - | my-consumer    payloads, a line each, when they are due
 
   duckdb -c "SELECT type, count(*), avg(latency_ns) FROM 'out/messages.parquet' GROUP BY type" """
+
+
+class PayloadFormat(StrEnum):
+    """How `--output` writes a record."""
+
+    RAW = "raw"
+    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,64 +51,176 @@ def register(app: typer.Typer) -> None:
     app.command("replay", epilog=_EPILOG)(replay)
 
 
-def _speed(text: str) -> str:
-    if text != "max":
-        raise typer.BadParameter(f"{text!r}: only 'max' is there so far")
-    return text
-
-
 def replay(
     captures: Captures,
-    speed: Annotated[str, typer.Option("--speed", help="max: as fast as it goes.", callback=_speed)] = "max",
+    speed: Annotated[
+        str, typer.Option("--speed", "-x", metavar="X", help="0.5, 1, 10 … times as fast as it came, or max.")
+    ] = "max",
+    mps: Annotated[
+        str | None, typer.Option("--mps", metavar="N", help="So many messages a second, whatever their times.")
+    ] = None,
+    max_gap: Annotated[
+        str | None, typer.Option("--max-gap", metavar="SPAN", help="Shorten longer silences to this: 500ms, 2s, 1m.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="TIME", help="From here; the books are as they stand there.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", metavar="TIME", help="Up to here, RFC 3339, epoch, +30s, -5m.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin anew at the end, until interrupted.")] = False,
+    passes: Annotated[int | None, typer.Option("--passes", min=1, help="Loop so many times.")] = None,
+    start_paused: Annotated[bool, typer.Option("--start-paused", help="Be ready, and wait for Enter.")] = False,
+    symbol: Annotated[list[str] | None, typer.Option("--symbol", "-s", help="Only this symbol; repeatable.")] = None,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", help="Only this stream: trade, btcusdt@depth@100ms; repeatable.")
+    ] = None,
+    connection: Annotated[list[int] | None, typer.Option("--connection", help="Only this one; repeatable.")] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FOLDER", help="Write Parquet tables.")] = None,
     interval: Annotated[
         float, typer.Option(min=0.001, max=604_800, help="Seconds per row of the latency table.")
     ] = 1.0,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an earlier report.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an earlier report or output.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write payloads when due; - is stdout.")
+    ] = None,
+    output_format: Annotated[PayloadFormat, typer.Option("--format", help="What a line of --output is.")] = (
+        PayloadFormat.RAW
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Replay a capture through the parser and the order books, and summarise.
 
-    With --report the tables messages, bbo and latency are written as Parquet. Exit code 3 where records are known
-    to be lost.
+    With a speed, each message is handed on when it is due; how late it was is measured for every one, and the summary
+    grades the run. A slow consumer makes messages late, never lost. With --report the tables messages, trades,
+    book_updates, bbo, latency and gaps are written as Parquet.
+
+    Ctrl-C ends the replay in good order, with its summary. Exit code 3 where records are known to be lost.
     """
     from hftcap.capture.reader import open_recordings
-    from hftcap.pipeline import Run
-    from hftcap.stats.collect import Stats, add_batch, finish
+    from hftcap.kernel import Selection
+    from hftcap.pacing import Pacer, grade
+    from hftcap.replaying import Part, Replay
 
+    if (loop or passes is not None) and report is not None:
+        raise typer.BadParameter("--report takes one pass: leave out --loop and --passes")
+    pace = _pace(speed, mps, max_gap)
+    part = Part(
+        Selection(symbol or (), stream or (), connection or ()), *_window(open_recordings(captures), start, end)
+    )
     clock = SystemClock()
-    recordings = open_recordings(captures)
-    run = Run(recordings)
-    stats = Stats()
-    writer: Any = nullcontext()  # Any: a Report or nothing at all
-    if report is not None:
-        from hftcap.report.parquet import Report
-
-        ids = [each.preamble.capture_id for each in recordings]
-        writer = Report(report, ids, interval_ns=round(interval * 1e9), force=force)
-    start_ns = clock.mono_ns()
-    with writer, progress("replaying", run.file_bytes) as advance:
-        for batch in run.batches(progress=advance):
-            add_batch(stats, batch, run)
-            if report is not None:
-                writer.add(batch.chunk, batch.columns, run.kernel.symbols, run.kernel.streams)
-    wall_ns = clock.mono_ns() - start_ns
-    finish(stats, run)
-    result = _summary(stats, wall_ns)
+    with ExitStack() as stack:
+        stopped = stack.enter_context(stop_on_signal())
+        pacer = Pacer(pace, clock, stopped=stopped, ready=_wait_for_enter if start_paused else None)
+        wanted = None if loop and passes is None else passes or 1
+        played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=report is not None)
+        tables = None if report is None else stack.enter_context(_report(report, played.run, interval, force=force))
+        if tables is not None:
+            tables_of = tables
+            played.sinks.append(lambda batch: tables_of.add(batch.chunk, batch.result))
+        write = stack.enter_context(_payloads_to(output, output_format, force=force))
+        advance = stack.enter_context(progress("replaying", played.run.file_bytes if wanted == 1 else None))
+        begin_ns = clock.mono_ns()
+        for batch in played.batches(advance):
+            if write is not None:
+                write(batch.chunk, batch.rows.tolist())
+        if tables is not None and played.held is not None:
+            tables.add_changes(played.held)
+        wall_ns = clock.mono_ns() - begin_ns
+    stats = played.stats
+    if part and not stats.records and not stopped():
+        raise NothingSelected(_named({"symbol": symbol, "stream": stream, "connection": connection}, start, end))
+    verdict = grade(pace, pacer.lateness, pacer.planned_ns, pacer.actual_ns)
+    result = _summary(stats, wall_ns, verdict) | {"passes": played.passes, "interrupted": stopped()}
+    talk = say if output == STDIN else show
     if as_json:
-        show_json(result)
+        show_json(result, to=talk)
     else:
-        _show(result, wall_ns)
-    if report is not None:
-        say(f"{', '.join(f'{name} {rows:,} rows' for name, rows in writer.rows.items())} in {report}")
+        _show(result, wall_ns, talk)
+    if tables is not None:
+        say(f"{', '.join(f'{name} {rows:,} rows' for name, rows in tables.rows.items())} in {report}")
     for line in stats.damaged:
         say(f"hftcap: {line}")
     if not stats.complete:
         raise typer.Exit(3)
 
 
-def _summary(stats: Any, wall_ns: int) -> dict[str, Any]:  # Any: the JSON of the contract
+def _pace(speed: str, mps: str | None, max_gap: str | None) -> "Pace":
+    from hftcap.errors import BadPace, BadSpan
+    from hftcap.pacing import Pace, mps_of, speed_of
+
+    if mps is not None and (speed != "max" or max_gap is not None):
+        raise typer.BadParameter("--mps takes the place of --speed and --max-gap: give one of them")
+    if max_gap is not None and speed == "max":
+        raise typer.BadParameter("--max-gap shortens what is waited for: give a --speed with it")
+    option = "--speed"
+    try:
+        rate = speed_of(speed)
+        option = "--max-gap"
+        gap_ns = None if max_gap is None else span_ns(max_gap)
+        option = "--mps"
+        return Pace(rate, gap_ns, None if mps is None else mps_of(mps))
+    except (BadPace, BadSpan) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _window(recordings: "list[Recording]", start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    from hftcap.pipeline import span
+
+    relative = any(text is not None and text[:1] in "+-" for text in (start, end))
+    edges = span(recordings) if relative else (None, None)
+    first, last = (None if text is None else instant_ns(text, *edges) for text in (start, end))
+    return first, last
+
+
+def _wait_for_enter() -> None:
+    say("paused: press Enter to begin")
+    sys.stdin.readline()
+
+
+def _report(folder: Path, run: "Run", interval_s: float, *, force: bool) -> "Report":
+    from hftcap.report.parquet import Report
+
+    ids = [each.preamble.capture_id for each in run.recordings]
+    return Report(folder, ids, run.kernel, run.locate, interval_ns=round(interval_s * 1e9), force=force)
+
+
+@contextmanager
+def _payloads_to(output: Path | None, form: PayloadFormat, *, force: bool) -> "Iterator[Write | None]":
+    """Yield what writes some records of a chunk, None where nothing is to be written.
+
+    Raises:
+        WriteFailed: the file is there, and `force` is not set, or cannot be made or written.
+    """
+    if output is None:
+        yield None
+        return
+    lines = payloads.raw if form is PayloadFormat.RAW else payloads.ndjson
+    try:
+        opened = nullcontext(sys.stdout.buffer) if output == STDIN else output.open("wb" if force else "xb")
+        with opened as file:
+
+            def write(chunk: "Chunk", rows: list[int]) -> None:
+                file.write(lines(chunk, rows))
+                file.flush()  # a line that is due is to be seen now
+
+            yield write
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteFailed(output, error.strerror or str(error)) from error
+
+
+def _named(chosen: dict[str, Any], start: str | None, end: str | None) -> str:
+    """Write a selection as on the command line."""
+    parts = [f"--{name} {value}" for name, values in chosen.items() for value in values or ()]
+    parts += [f"--{name} {text}" for name, text in (("start", start), ("end", end)) if text is not None]
+    return " ".join(parts)
+
+
+def _summary(stats: "Stats", wall_ns: int, verdict: "Verdict") -> dict[str, Any]:  # Any: the JSON of the contract
     from hftcap.kernel import Kernel
+    from hftcap.pacing import Grade
     from hftcap.stats.summary import depth_json
 
     wall_s = wall_ns / 1e9
@@ -89,6 +228,17 @@ def _summary(stats: Any, wall_ns: int) -> dict[str, Any]:  # Any: the JSON of th
         name: depth_json(symbol.book)
         for name, symbol in sorted(stats.symbols.items())
         if symbol.book is not None and symbol.book.has_depth
+    }
+    paced = {
+        "lateness_ns": verdict.lateness_ns,
+        "pace": {
+            "grade": str(verdict.grade),
+            "said": verdict.sentence,
+            "asked": verdict.asked,
+            "achieved": verdict.achieved,
+            "planned_s": verdict.planned_ns / 1e9,
+            "actual_s": verdict.actual_ns / 1e9,
+        },
     }
     return {
         "messages": stats.records,
@@ -99,18 +249,26 @@ def _summary(stats: Any, wall_ns: int) -> dict[str, Any]:  # Any: the JSON of th
         "gaps": sum(book["gaps"] for book in books.values()),
         "wall_s": round(wall_s, 6),
         "messages_per_s": round(stats.records / wall_s) if wall_s else None,
+        **({} if verdict.grade is Grade.NOT_PACED else paced),
         "books": books,
         "kernel": Kernel.name,
     }
 
 
-def _show(result: dict[str, Any], wall_ns: int) -> None:  # Any: the JSON of the contract
+def _show(result: dict[str, Any], wall_ns: int, talk: Callable[[str], None]) -> None:  # Any: the JSON of the contract
     rate = result["messages_per_s"]
-    show(f"{result['messages']:,} messages in {span_text(wall_ns)}, {rate:,} a second, {result['kernel']} kernel")
+    again = f" in {result['passes']} passes" if result["passes"] > 1 else ""
+    short = ", interrupted" if result["interrupted"] else ""
+    talk(
+        f"{result['messages']:,} messages{again} in {span_text(wall_ns)}{short}, {rate:,} a second, "
+        f"{result['kernel']} kernel"
+    )
     types = ", ".join(f"{name} {count:,}" for name, count in result["by_type"].items())
-    show(f"{types}; losses {result['losses']}")
+    talk(f"{types}; losses {result['losses']}")
+    if "pace" in result:
+        talk(result["pace"]["said"])
     if result["oddities"]:
-        show("odd: " + ", ".join(f"{name} {count:,}" for name, count in result["oddities"].items()))
+        talk("odd: " + ", ".join(f"{name} {count:,}" for name, count in result["oddities"].items()))
     rows = [
         [
             name,
@@ -125,4 +283,4 @@ def _show(result: dict[str, Any], wall_ns: int) -> None:  # Any: the JSON of the
     ]
     if rows:
         names = ["symbol", "book", "updates", "gaps", "stale", "crossed", "bookTicker agrees"]
-        show_table("", names, rows, words=2)
+        show_table("", names, rows, words=2, to_stderr=talk is say)

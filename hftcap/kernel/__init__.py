@@ -2,8 +2,10 @@
 
 from hftcap.kernel.columns import Columns
 from hftcap.kernel.reference import ReferenceKernel
+from hftcap.kernel.result import Result
+from hftcap.kernel.selection import Selection
 from hftcap.kernel.symbol_book import SymbolBook
 
 Kernel = ReferenceKernel
 
-__all__ = ["Columns", "Kernel", "SymbolBook"]
+__all__ = ["Columns", "Kernel", "Result", "Selection", "SymbolBook"]

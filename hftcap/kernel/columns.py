@@ -65,7 +65,9 @@ class Columns:
     the message, `removals` those of size 0. `verdict` is what a diff or snapshot was to the book, `state` the
     book's state after it, and `bid_*`, `ask_*` the touch of the symbol's own book after the record, `NULL` where a
     side is empty or the symbol has no book. `book_id` is the update id the book came to stand at, `NULL` where the
-    record did not change it. `market_print` is 1 for a print of the market (not liquidation or insurance).
+    record did not change it. `market_print` is 1 for a print of the market (not liquidation or insurance), `kind` its
+    kind by the kernel's table of kinds, -1 for other records. `arrival` is an `Arrival`: what is not the first of its
+    event belongs to no table of events.
     """
 
     type: NDArray[np.uint8]
@@ -91,10 +93,22 @@ class Columns:
     ask_sz_e8: NDArray[np.int64]
     book_id: NDArray[np.int64]
     market_print: NDArray[np.uint8]
+    kind: NDArray[np.int32]
+    arrival: NDArray[np.uint8]
     oddity: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.type)
+
+    def at(self, rows: NDArray[np.intp]) -> "Columns":
+        """Return some of the rows."""
+        return Columns(**{name: getattr(self, name)[rows] for name in Columns.__dataclass_fields__})
+
+
+def joined_columns(parts: "list[Columns]") -> Columns:
+    """Return the rows of several runs as one, in order."""
+    names = Columns.__dataclass_fields__
+    return Columns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def empty_columns(records: int) -> Columns:
@@ -124,5 +138,7 @@ def empty_columns(records: int) -> Columns:
         ask_sz_e8=null64.copy(),
         book_id=null64.copy(),
         market_print=np.zeros(records, dtype=np.uint8),
+        kind=np.full(records, -1, dtype=np.int32),
+        arrival=np.zeros(records, dtype=np.uint8),
         oddity=np.zeros(records, dtype=np.uint8),
     )

@@ -1,16 +1,14 @@
 """The reference kernel: a block in, columns out, books updated on the way, in plain Python.
 
-The oracle for any faster kernel, and what runs where there is none. Rows are gathered by shape (quotes, prints,
-depth, the rest), because a quote fills ten columns and a depth update fourteen, and scattered once per block.
+The oracle for any faster kernel, and what runs where there is none.
 """
-
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hftcap.binance.depth_sync import BookState, Outcome
+from hftcap.binance.depth_sync import BookState
 from hftcap.binance.endpoints import Market
+from hftcap.binance.lines import Arrival, Origin
 from hftcap.binance.messages import (
     AggTrade,
     BlockTrade,
@@ -26,6 +24,7 @@ from hftcap.binance.parser import Parser
 from hftcap.book.levels import NO_ASK, NO_BID
 from hftcap.capture.block import Block
 from hftcap.capture.format import Kind
+from hftcap.kernel.changes import NO_LEVELS, ChangeLog
 from hftcap.kernel.columns import (
     NULL,
     ODDITY_CODE,
@@ -36,134 +35,152 @@ from hftcap.kernel.columns import (
     Side,
     empty_columns,
 )
-from hftcap.kernel.state import KernelState, symbol_book, symbol_state
-from hftcap.kernel.symbol_book import SymbolBook
+from hftcap.kernel.feed import Feed
+from hftcap.kernel.result import Result
+from hftcap.kernel.rows import Rows, Touch
+from hftcap.kernel.selection import Selection
+from hftcap.kernel.state import KernelState, dump_feed, load_feed
+from hftcap.kernel.symbol_book import SymbolBook, removals_of
 
-_QUOTE = TYPE_CODE["bookTicker"]
-_QUOTE_FIELDS = (
-    "symbol",
-    "stream",
-    "event_ns",
-    "trade_ns",
-    "final_id",
-    "price_e8",
-    "size_e8",
-    "quote_ask_px_e8",
-    "quote_ask_sz_e8",
-    "oddity",
-)
-_PRINT_FIELDS = (
-    "type",
-    "symbol",
-    "stream",
-    "event_ns",
-    "trade_ns",
-    "first_id",
-    "final_id",
-    "prev_id",
-    "price_e8",
-    "size_e8",
-    "side",
-    "market_print",
-    "oddity",
-)
-_DEPTH_FIELDS = (
-    "type",
-    "symbol",
-    "stream",
-    "event_ns",
-    "trade_ns",
-    "first_id",
-    "final_id",
-    "prev_id",
-    "levels",
-    "removals",
-    "verdict",
-    "book_id",
-    "oddity",
-)
-_OTHER_FIELDS = ("type", "symbol", "stream", "event_ns", "trade_ns", "final_id", "levels", "oddity")
-_TOUCH_FIELDS = ("state", "bid_px_e8", "bid_sz_e8", "ask_px_e8", "ask_sz_e8")
-_NO_TOUCH = (0, NULL, NULL, NULL, NULL)
+_MARKET_KINDS = ("trade", "MARKET", "blockTrade", "aggTrade")
+_FIRST = Arrival.FIRST
+_NO_NOTE: dict[str, str | None] = {}
 
 
 class ReferenceKernel:
     """Turn blocks into columns and keep every symbol's book.
 
-    Blocks must come in record order. `symbols` and `streams` are the tables that the columns' indices point into;
-    they grow as names appear. `books` holds every symbol that had a quote, an update or a snapshot.
+    Blocks must come in record order. `symbols`, `streams` and `kinds` are the tables that the columns' indices point
+    into; they grow as names appear. `feed` has the books.
 
-    With `books_only`, payloads that cannot be an update or a snapshot are passed over: the books come out the same,
-    the columns of other records are left empty and the bookTicker check does not go on.
+    `selection` says which records count at all. With `levels`, the changes of the books are in the result. With
+    `books_only`, payloads that cannot be an update or a snapshot are passed over: the books come out the same, the
+    columns of other records are left empty and the bookTicker check does not go on.
     """
 
     name = "reference"
 
-    def __init__(self, market: Market, *, expects_snapshots: bool, books_only: bool = False) -> None:
-        self._books_only = books_only
+    def __init__(
+        self,
+        market: Market,
+        *,
+        expects_snapshots: bool,
+        books_only: bool = False,
+        selection: Selection | None = None,
+        levels: bool = False,
+    ) -> None:
+        self.feed = Feed(market, expects_snapshots=expects_snapshots)
         self.symbols: list[str] = []
         self.streams: list[str] = []
-        self.books: dict[str, SymbolBook] = {}
-        self._futures = market is not Market.SPOT
-        self._expects_snapshots = expects_snapshots
-        self._parser = Parser()
+        self.kinds: list[str] = []
+        self.captures: list[str] = []
+        self._books_only = books_only
+        self._selection = selection or None  # an empty one takes all: nothing to ask for each record
+        self._levels = levels
+        self._parse = Parser().parse
         self._symbol_index: dict[str | None, int] = {None: -1}
         self._stream_index: dict[str | None, int] = {None: -1}
-        self._touch: dict[int, tuple[int, ...]] = {}
+        self._kind_index: dict[str, int] = {}
+        self._touch: dict[int, Touch] = {}
 
-    def run(self, block: Block, stop: int | None = None, *, first: int = 0) -> Columns:
-        """Take the records of a block from `first` up to, not including, `stop`, and return their columns."""
+    @property
+    def books(self) -> dict[str, SymbolBook]:
+        """Every symbol that had a quote, an update or a snapshot."""
+        return self.feed.books
+
+    def run(self, block: Block, stop: int | None = None, *, first: int = 0) -> Result:
+        """Take the records of a block from `first` up to, not including, `stop`."""
         stop = block.records if stop is None else stop
-        columns = empty_columns(stop - first)
-        requested = {note["record"]: note.get("symbol") for note in block.notes if note.get("note") == "rest"}
-        rows = _Rows()
-        touches: list[tuple[int, ...]] = []
+        requests = block.requests()
+        rows = Rows()
+        log = self._new_log()
         before = dict(self._touch)
-        parse = self._parser.parse
-        kinds = block.columns.kind.tolist()
-        for record, payload in enumerate(block.payload_list()[first:stop]):
-            kind = kinds[first + record]
+        capture = block.header.capture_id.hex()
+        lines = self._lines(capture, block.columns.conn[first:stop])
+        sequence = block.header.sequence
+        received = block.received(first, stop).tolist()
+        parse, selection = self._parse, self._selection
+        left_out: list[int] = []
+        kinds = block.columns.kind[first:stop].tolist()
+        for record, payload in enumerate(block.payload_list(first, stop)):
+            kind = kinds[record]
             if self._books_only and not _may_be_depth(payload):
                 continue
+            line = lines[record]
             if kind == Kind.WS_BINARY:
-                rows.others.append((record, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, ODDITY_CODE["unknown"]))
+                if selection is not None and not selection.takes_unnamed(line & 0xFFFF):
+                    left_out.append(record)
+                    continue
+                rows.others.append(
+                    (record, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, 0, ODDITY_CODE["unknown"])
+                )
                 continue
-            message = parse(payload, rest=kind == Kind.REST, symbol=requested.get(first + record))
-            if type(message) is BookTicker:
-                self._quote(record, message, rows)
+            message = parse(
+                payload, rest=kind == Kind.REST, symbol=requests.get(first + record, _NO_NOTE).get("symbol")
+            )
+            if selection is not None and not selection.takes(message, line & 0xFFFF):
+                left_out.append(record)
+            elif type(message) is BookTicker:
+                self._quote(record, message, line, rows)
             elif type(message) is DepthDiff:
-                self._diff(record, message, rows, touches)
+                origin = (capture, sequence, first + record, received[record])
+                self._diff(record, message, line, origin, rows, log)
             elif type(message) is RestDepth:
-                self._snapshot(record, message, rows, touches)
+                self._snapshot(record, message, (capture, sequence, first + record, received[record]), rows, log)
             else:
-                self._other(record, message, rows)
-        rows.scatter(columns)
-        _fill_touch(columns, touches, before)
-        return columns
+                self._other(record, message, payload, line, rows)
+        columns = empty_columns(stop - first)
+        rows.scatter(columns, before)
+        kept = np.arange(first, stop)
+        if left_out:
+            taken = np.delete(np.arange(stop - first), left_out)
+            columns, kept = columns.at(taken), kept[taken]
+        return _result(columns, kept, log)
+
+    def finish(self) -> Result:
+        """Say that the feed is over: updates that waited for another line are taken, comparisons are settled."""
+        log = self._new_log()
+        self.feed.finish(log)
+        return _result(empty_columns(0), np.arange(0), log)
+
+    def restart_counts(self) -> None:
+        """Begin to count anew; books stay as they are."""
+        self.feed.restart_counts()
 
     def dump(self) -> KernelState:
         """Return what is known between two blocks."""
-        books = [symbol_state(symbol, book) for symbol, book in self.books.items()]
-        return KernelState(list(self.symbols), list(self.streams), books)
+        tables = (self.symbols, self.streams, self.kinds, self.captures)
+        symbols, streams, kinds, captures = (list(table) for table in tables)
+        return KernelState(symbols, streams, kinds, captures, dump_feed(self.feed))
 
     def load(self, state: KernelState) -> None:
         """Take up a state in place of this kernel's own."""
-        self.symbols, self.streams = list(state.symbols), list(state.streams)
+        self.symbols, self.streams, self.kinds = list(state.symbols), list(state.streams), list(state.kinds)
+        self.captures = list(state.captures)
         self._symbol_index = {None: -1} | {name: index for index, name in enumerate(self.symbols)}
         self._stream_index = {None: -1} | {name: index for index, name in enumerate(self.streams)}
-        self.books = {each.symbol: symbol_book(each, futures=self._futures) for each in state.books}
+        self._kind_index = {name: index for index, name in enumerate(self.kinds)}
+        load_feed(self.feed, state.feed)
         self._touch = {}
         for symbol, book in self.books.items():
             if book.has_depth:
                 self._touched(self._symbol(symbol), book)
 
-    def _quote(self, record: int, quote: BookTicker, rows: "_Rows") -> None:
-        symbol = quote.symbol
-        self._book(symbol).quote(quote)
+    def _new_log(self) -> ChangeLog | None:
+        return ChangeLog(self._symbol, self._stream) if self._levels else None
+
+    def _lines(self, capture: str, conn: NDArray[np.uint16]) -> list[int]:
+        """Return the line of each record: its connection, told apart from those of other recordings."""
+        if capture not in self.captures:
+            self.captures.append(capture)
+        base = self.captures.index(capture) << 16
+        return [base + number for number in conn.tolist()]
+
+    def _quote(self, record: int, quote: BookTicker, line: int, rows: Rows) -> None:
         rows.quotes.append(
             (
                 record,
-                self._symbol(symbol),
+                self._symbol(quote.symbol),
                 self._stream(quote.stream),
                 NULL if quote.event_ns is None else quote.event_ns,
                 NULL if quote.trade_ns is None else quote.trade_ns,
@@ -172,15 +189,15 @@ class ReferenceKernel:
                 quote.bid_sz_e8,
                 quote.ask_px_e8,
                 quote.ask_sz_e8,
+                self.feed.quote(quote, line),
                 0 if quote.oddity is None else ODDITY_CODE[quote.oddity],
             )
         )
 
-    def _diff(self, record: int, diff: DepthDiff, rows: "_Rows", touches: list[tuple[int, ...]]) -> None:
+    def _diff(self, record: int, diff: DepthDiff, line: int, origin: Origin, rows: Rows, log: ChangeLog | None) -> None:
         symbol = self._symbol(diff.symbol)
-        book = self._book(diff.symbol)
-        outcome, removals = book.diff(diff)
-        touches.append((record, symbol, *self._touched(symbol, book)))
+        verdict, book_id, arrival = self.feed.diff(diff, line, origin, log)
+        rows.touches.append((record, symbol, *self._touched(symbol, self.books[diff.symbol])))  # type: ignore[index]  # it has one
         rows.depth.append(
             (
                 record,
@@ -192,22 +209,20 @@ class ReferenceKernel:
                 diff.first_update_id,
                 diff.final_update_id,
                 NULL if diff.prev_final_update_id is None else diff.prev_final_update_id,
-                diff.levels,
-                removals,
-                VERDICT_CODE[outcome.verdict],
-                _book_id(outcome),
+                len(diff.bids) + len(diff.asks),
+                removals_of(diff),
+                VERDICT_CODE[verdict],
+                NULL if book_id is None else book_id,
+                arrival,
                 0 if diff.oddity is None else ODDITY_CODE[diff.oddity],
             )
         )
 
-    def _snapshot(self, record: int, snapshot: RestDepth, rows: "_Rows", touches: list[tuple[int, ...]]) -> None:
+    def _snapshot(self, record: int, snapshot: RestDepth, origin: Origin, rows: Rows, log: ChangeLog | None) -> None:
         symbol = self._symbol(snapshot.symbol)
-        verdict, book_id = 0, NULL
+        verdict, book_id = self.feed.snapshot(snapshot, origin, log)
         if snapshot.symbol is not None:
-            book = self._book(snapshot.symbol)
-            outcome = book.snapshot(snapshot)
-            verdict, book_id = VERDICT_CODE[outcome.verdict], _book_id(outcome)
-            touches.append((record, symbol, *self._touched(symbol, book)))
+            rows.touches.append((record, symbol, *self._touched(symbol, self.books[snapshot.symbol])))
         rows.depth.append(
             (
                 record,
@@ -221,13 +236,14 @@ class ReferenceKernel:
                 NULL,
                 len(snapshot.bids) + len(snapshot.asks),
                 0,
-                verdict,
-                book_id,
+                VERDICT_CODE[verdict],
+                NULL if book_id is None else book_id,
+                _FIRST,
                 0 if snapshot.oddity is None else ODDITY_CODE[snapshot.oddity],
             )
         )
 
-    def _other(self, record: int, message: Message, rows: "_Rows") -> None:
+    def _other(self, record: int, message: Message, payload: bytes, line: int, rows: Rows) -> None:
         code = TYPE_CODE[message.type]
         symbol = self._symbol(message.symbol)
         stream = self._stream(message.stream)
@@ -235,7 +251,6 @@ class ReferenceKernel:
         oddity = 0 if message.oddity is None else ODDITY_CODE[message.oddity]
         match message:
             case Trade() | AggTrade() | BlockTrade():
-                aggregate = isinstance(message, AggTrade)
                 rows.prints.append(
                     (
                         record,
@@ -250,7 +265,9 @@ class ReferenceKernel:
                         message.price_e8,
                         message.size_e8,
                         Side.BUY if message.side == "B" else Side.SELL,
-                        aggregate or message.kind in ("trade", "MARKET", "blockTrade"),
+                        message.kind in _MARKET_KINDS,
+                        self._kind(message.kind),
+                        self.feed.print(message, line),
                         oddity,
                     )
                 )
@@ -258,15 +275,17 @@ class ReferenceKernel:
                 final = message.update_id if isinstance(message, PartialDepth) else message.final_update_id
                 trade_ns = NULL if message.trade_ns is None else message.trade_ns
                 levels = len(message.bids) + len(message.asks)
-                rows.others.append((record, code, symbol, stream, event_ns, trade_ns, final, levels, oddity))
+                arrival = self.feed.other(message, payload, line)
+                rows.others.append((record, code, symbol, stream, event_ns, trade_ns, final, levels, arrival, oddity))
             case _:
-                rows.others.append((record, code, symbol, stream, event_ns, NULL, NULL, 0, oddity))
+                arrival = self.feed.other(message, payload, line)
+                rows.others.append((record, code, symbol, stream, event_ns, NULL, NULL, 0, arrival, oddity))
 
-    def _touched(self, symbol: int, book: SymbolBook) -> tuple[int, ...]:
+    def _touched(self, symbol: int, book: SymbolBook) -> Touch:
         """Return the state and touch of a book after it changed, and remember them for the next block."""
         state = book.sync.state
         if state is BookState.BUFFERING:
-            touch = (STATE_CODE[state], NULL, NULL, NULL, NULL)
+            touch: Touch = (STATE_CODE[state], NULL, NULL, NULL, NULL)
         else:
             bid, bid_size, ask, ask_size = book.book.touch()
             touch = (
@@ -277,83 +296,35 @@ class ReferenceKernel:
         self._touch[symbol] = touch
         return touch
 
-    def _book(self, symbol: str | None) -> SymbolBook:
-        assert symbol is not None  # noqa: S101  the parser gives quotes and updates a symbol
-        book = self.books.get(symbol)
-        if book is None:
-            book = self.books[symbol] = self.new_book()
-        return book
-
-    def new_book(self) -> SymbolBook:
-        """Return the book of a symbol of which nothing has been seen."""
-        return SymbolBook(futures=self._futures, expects_snapshot=self._expects_snapshots)
-
     def _symbol(self, name: str | None) -> int:
-        index = self._symbol_index.get(name)
-        if index is None:
-            assert name is not None  # noqa: S101  None has an index
-            index = self._symbol_index[name] = len(self.symbols)
-            self.symbols.append(name)
-        return index
+        return _index(name, self._symbol_index, self.symbols)
 
     def _stream(self, name: str | None) -> int:
-        index = self._stream_index.get(name)
+        return _index(name, self._stream_index, self.streams)
+
+    def _kind(self, name: str) -> int:
+        index = self._kind_index.get(name)
         if index is None:
-            assert name is not None  # noqa: S101  None has an index
-            index = self._stream_index[name] = len(self.streams)
-            self.streams.append(name)
+            index = self._kind_index[name] = len(self.kinds)
+            self.kinds.append(name)
         return index
+
+
+def _index(name: str | None, known: dict[str | None, int], table: list[str]) -> int:
+    index = known.get(name)
+    if index is None:
+        assert name is not None  # noqa: S101  None has an index
+        index = known[name] = len(table)
+        table.append(name)
+    return index
+
+
+def _result(columns: Columns, rows: NDArray[np.intp], log: ChangeLog | None) -> Result:
+    if log is None:
+        return Result(columns, rows, NO_LEVELS, [])
+    return Result(columns, rows, log.columns(), log.gaps)
 
 
 def _may_be_depth(payload: bytes) -> bool:
     """Say whether a payload could be an update or a snapshot: their names stand in it, unless they are escaped."""
     return b"depthUpdate" in payload or b"lastUpdateId" in payload or b"\\" in payload
-
-
-def _book_id(outcome: Outcome) -> int:
-    return outcome.changes[-1].final_update_id if outcome.changes else NULL
-
-
-class _Rows:
-    """Rows of one block by shape, each beginning with its record's index."""
-
-    def __init__(self) -> None:
-        self.quotes: list[tuple[int, ...]] = []
-        self.prints: list[tuple[int, ...]] = []
-        self.depth: list[tuple[int, ...]] = []
-        self.others: list[tuple[int, ...]] = []
-
-    def scatter(self, columns: Columns) -> None:
-        """Write all rows into their places."""
-        quoted = _scatter(columns, self.quotes, _QUOTE_FIELDS)
-        columns.type[quoted] = _QUOTE
-        _scatter(columns, self.prints, _PRINT_FIELDS)
-        _scatter(columns, self.depth, _DEPTH_FIELDS)
-        _scatter(columns, self.others, _OTHER_FIELDS)
-
-
-def _table(rows: list[tuple[int, ...]], width: int) -> NDArray[np.int64]:
-    flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=len(rows) * width)
-    return flat.reshape(len(rows), width)
-
-
-def _scatter(columns: Columns, rows: list[tuple[int, ...]], names: tuple[str, ...]) -> NDArray[np.int64]:
-    table = _table(rows, len(names) + 1)
-    at = table[:, 0]
-    for position, name in enumerate(names, start=1):
-        getattr(columns, name)[at] = table[:, position]
-    return at
-
-
-def _fill_touch(columns: Columns, touches: list[tuple[int, ...]], before: dict[int, tuple[int, ...]]) -> None:
-    """Give every record of a symbol the touch its book had after the latest change at or before that record."""
-    table = _table(touches, 2 + len(_TOUCH_FIELDS))
-    for symbol in np.unique(columns.symbol):
-        if symbol < 0:
-            continue
-        mine = np.flatnonzero(columns.symbol == symbol)
-        changes = table[table[:, 1] == symbol]
-        known = np.vstack([np.array([before.get(int(symbol), _NO_TOUCH)], dtype=np.int64), changes[:, 2:]])
-        latest = np.searchsorted(changes[:, 0], mine, side="right")
-        for position, name in enumerate(_TOUCH_FIELDS):
-            getattr(columns, name)[mine] = known[latest, position]

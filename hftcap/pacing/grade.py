@@ -63,7 +63,9 @@ def grade(pace: Pace, lateness: Histogram, planned_ns: int, actual_ns: int) -> V
             sentence = f"half of {lateness.n:,} messages more than {_ms(median)} late, {ended}"
         else:
             word = Grade.ON_TIME if late <= LATE_NS else Grade.IN_BURSTS
-            sentence = f"of {lateness.n:,} messages 99 % at most {_ms(late)} late, the worst {_ms(lateness.max)}, {ended}"
+            sentence = (
+                f"of {lateness.n:,} messages 99 % at most {_ms(late)} late, the worst {_ms(lateness.max)}, {ended}"
+            )
     return Verdict(
         grade=word,
         sentence=f"{word}: {sentence}",

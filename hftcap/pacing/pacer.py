@@ -34,8 +34,8 @@ SLICE_NS = 40_000_000
 PIECE_RECORDS = 256
 """No piece has more records, so that a backlog is handed over with a fresh time, and a stop obeyed, every so many."""
 
-_COUNT_AT_REST_NS = 5_000_000
-"""Lateness is counted in waits this long, since folding the histogram takes up to 2.5 ms."""
+REST_NS = 5_000_000
+"""A wait this long is a rest: time for what can wait, as folding the lateness into its histogram, up to 2.5 ms."""
 _UNCOUNTED = 65_536
 """So many values may wait for that (512 KiB); then they are counted between two pieces, and it shows as lateness."""
 
@@ -50,6 +50,8 @@ class Pacer:
     `stopped` is asked before each piece and at least every 40 ms; once True, nothing more is handed over. Records
     whose timeline is before `start_ns` pass at once, uncounted: they only bring the books up to there. `ready` is
     called, once, before the first record from there on; the pace begins when it returns.
+
+    `at_rest` is called in waits of more than REST_NS, for work that takes a few milliseconds and can wait for that.
 
     `planned_ns` and `actual_ns` are from the beginning to when the last record handed over was due and was handed
     over; pauses are left out. Both are 0 where nothing waits.
@@ -67,8 +69,9 @@ class Pacer:
         self.schedule = Schedule(pace)
         self.planned_ns = 0
         self.actual_ns = 0
+        self.at_rest: Callable[[], object] | None = None
         self._clock = clock
-        self._stopped = stopped
+        self.stopped = stopped
         self._ready = ready
         self._start_ns = start_ns
         self._begun = False
@@ -90,7 +93,7 @@ class Pacer:
         self.schedule.next_pass()
         for chunk in chunks:
             first = chunk.first if self._start_ns is None else chunk.upto(self._start_ns - 1)
-            if self._stopped():
+            if self.stopped():
                 return
             if not chunk.records or first == chunk.stop:
                 yield chunk
@@ -110,7 +113,7 @@ class Pacer:
             self._ready()
         self._begun = True
         self.schedule.begin(self._clock.mono_ns())
-        return not self._stopped()
+        return not self.stopped()
 
     def _paced(self, chunk: Chunk) -> Iterator[Chunk]:
         schedule = self.schedule
@@ -137,17 +140,21 @@ class Pacer:
     def _wait(self, due_ns: int) -> int | None:
         """Return the time once `due_ns` is reached, None when told to stop before."""
         clock = self._clock
-        if self._stopped():
+        if self.stopped():
             return None
         if len(self._uncounted) >= _UNCOUNTED:
             self._count()
         now = clock.mono_ns()
+        rested = False
         while (left := due_ns - now) > SPIN_NS:
-            if left > _COUNT_AT_REST_NS and self._uncounted:
+            if left > REST_NS and self._uncounted:
                 self._count()
+            elif left > REST_NS and self.at_rest is not None and not rested:
+                rested = True
+                self.at_rest()
             else:
                 clock.sleep(min(left - (SHORT_NS if left > 2 * SHORT_NS else SPIN_NS), SLICE_NS))
-            if self._stopped():
+            if self.stopped():
                 return None
             now = clock.mono_ns()
         while now < due_ns:

@@ -149,7 +149,8 @@ class Schedule:
         highest = np.maximum.accumulate(np.maximum(timeline_ns, np.int64(latest)))
         self._latest_ns = int(highest[-1])
         # Unsigned subtraction wraps to the true distance, which between two int64 may need 64 bits.
-        gaps = np.diff(highest.view(np.uint64), prepend=np.uint64(latest & _UINT64_MASK))
+        marks = highest.view(np.uint64)
+        gaps = marks - np.concatenate(([np.uint64(latest & _UINT64_MASK)], marks[:-1]))
         return gaps if self.pace.max_gap_ns is None else np.minimum(gaps, np.uint64(self.pace.max_gap_ns))
 
     def due_ns(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -66,7 +66,7 @@ class LatencyTable:
     def add(self, source: Source, timeline_ns: NDArray[np.int64]) -> None:
         """Take a batch; `timeline_ns` has its records' places on the timeline."""
         columns = source.columns
-        recv = source.block.recv_ns[source.rows]
+        recv = source.recv_ns
         intervals = timeline_ns[source.rows] // self.interval_ns
         socket = source.block.columns.kind[source.rows] != Kind.REST.value
         event, trade = columns.event_ns, columns.trade_ns
@@ -76,7 +76,7 @@ class LatencyTable:
             keys = np.stack((columns.stream[present].astype(np.int64), intervals[present]))
             for stream, interval in np.unique(keys, axis=1).T.tolist():
                 rows = np.flatnonzero(present & (columns.stream == stream) & (intervals == interval))
-                self._add(source, measure, source.streams[stream], interval, rows, values[rows])
+                self._add(source, measure, source.names.streams[stream], interval, rows, values[rows])
 
     def _add(
         self,
@@ -100,11 +100,11 @@ class LatencyTable:
             symbol = int(source.columns.symbol[record])
             series.max_value = int(values[highest])
             series.max_place = _Place(
-                int(source.block.recv_ns[source.first + record]),
-                source.symbols[symbol] if symbol >= 0 else None,
+                int(source.recv_ns[record]),
+                source.names.symbols[symbol] if symbol >= 0 else None,
                 source.file,
                 source.position,
-                source.first + record,
+                int(source.rows[record]),
             )
 
     def _close(self, measure: str, stream: str, series: _Series) -> None:

@@ -6,34 +6,51 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hftcap import __version__
 from hftcap.capture.reader import Chunk
 from hftcap.errors import ReportExists, WriteFailed
-from hftcap.kernel import Columns
+from hftcap.kernel import Kernel, Result
+from hftcap.report.gaps import GapTable
 from hftcap.report.latency import LatencyTable
-from hftcap.report.schema import DICTIONARY_COLUMNS, SCHEMA_VERSION, TABLES
-from hftcap.report.tables import Source, bbo, messages
+from hftcap.report.schema import NAME, SCHEMA_VERSION, TABLES
+from hftcap.report.tables import Locate, Source, bbo, book_updates, messages, trades
 
 ROW_GROUP = 131_072
-"""Rows gathered before a row group is written: what bounds a report's memory."""
+"""Rows of a row group: what bounds a report's memory."""
 
 
 class Report:
     """The tables of one run, written to a folder. Leaving the context by an exception leaves no table behind.
+
+    The bytes of a table depend on the records alone, not on how they come in batches. `kernel` is the one the results
+    are of, `locate` says in which file a block stands.
 
     Raises:
         ReportExists: the folder has tables already, and `force` is not set.
         WriteFailed: the operating system refused.
     """
 
-    def __init__(self, folder: Path, capture_ids: list[str], *, interval_ns: int, force: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        capture_ids: list[str],
+        kernel: Kernel,
+        locate: Locate,
+        *,
+        interval_ns: int,
+        force: bool = False,
+    ) -> None:
         self.folder = folder
+        self._kernel = kernel
+        self._locate = locate
         self.rows = dict.fromkeys(TABLES, 0)
         if not force and any((folder / f"{name}.parquet").exists() for name in TABLES):
             raise ReportExists(folder)
         self._latency = LatencyTable(interval_ns)
+        self._gaps = GapTable()
         self._tables: dict[str, _Table] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -44,12 +61,24 @@ class Report:
                 table.discard()
             raise WriteFailed(folder, error.strerror or str(error)) from error
 
-    def add(self, chunk: Chunk, columns: Columns, symbols: list[str], streams: list[str]) -> None:
-        """Take one batch: a block in its place, its columns, and the tables of names they point into."""
-        source = Source(chunk.path.name, chunk.position, chunk.block, columns, symbols, streams, chunk.first)
+    def add(self, chunk: Chunk, result: Result) -> None:
+        """Take one batch: records of a block in its place, and what the kernel made of them."""
+        source = Source(chunk, result, self._kernel)
         self._latency.add(source, chunk.timeline_ns)
-        for name, rows in (("messages", messages(source)), ("bbo", bbo(source)), ("latency", self._latency.take())):
-            self._write(name, rows)
+        self._gaps.add(source, chunk.first)
+        self._write("messages", messages(source))
+        self._write("trades", trades(source))
+        self._write("bbo", bbo(source))
+        self._write("latency", self._latency.take())
+        self.add_changes(result)
+
+    def add_changes(self, result: Result) -> None:
+        """Take what happened to the books alone, as at the end of a run."""
+        kernel = self._kernel
+        self._gaps.add_updates(result.gaps, kernel.symbols, kernel.streams, self._locate)
+        self._write("gaps", self._gaps.take())
+        if len(result.levels):
+            self._write("book_updates", book_updates(result.levels, kernel, self._locate))
 
     def _write(self, name: str, rows: pa.Table) -> None:
         try:
@@ -68,7 +97,9 @@ class Report:
         try:
             if error is None:
                 self._latency.finish()
+                self._gaps.finish()
                 self._write("latency", self._latency.take())
+                self._write("gaps", self._gaps.take())
                 self._publish()
                 whole = True
         finally:
@@ -109,7 +140,7 @@ class _Table:
             described,
             compression="zstd",
             compression_level=1,
-            use_dictionary=[name for name in DICTIONARY_COLUMNS if name in schema.names],
+            use_dictionary=[field.name for field in schema if field.type == NAME],
         )
 
     def add(self, rows: pa.Table) -> None:
@@ -119,20 +150,22 @@ class _Table:
         self._pending.append(rows)
         self._pending_rows += rows.num_rows
         if self._pending_rows >= ROW_GROUP:
-            self._flush()
+            gathered = pa.concat_tables(self._pending)
+            while gathered.num_rows >= ROW_GROUP:
+                self._flush(gathered.slice(0, ROW_GROUP))
+                gathered = gathered.slice(ROW_GROUP)
+            self._pending, self._pending_rows = [gathered], gathered.num_rows
 
-    def _flush(self) -> None:
-        if self._pending:
-            gathered = (
-                pa.concat_tables(self._pending).unify_dictionaries().replace_schema_metadata(self._schema.metadata)
-            )
-            self._writer.write_table(gathered, row_group_size=gathered.num_rows)
-        self._pending = []
-        self._pending_rows = 0
+    def _flush(self, rows: pa.Table) -> None:
+        """Write a row group in one form, whatever batches it came in: one chunk, names in the order they appear."""
+        arrays = [_encoded(column) if column.type == NAME else column.combine_chunks() for column in rows.itercolumns()]
+        self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=rows.num_rows)
 
     def close(self) -> None:
         """Write what is left and the Parquet footer."""
-        self._flush()
+        if self._pending_rows:
+            self._flush(pa.concat_tables(self._pending))
+            self._pending, self._pending_rows = [], 0
         self._writer.close()
 
     def publish(self) -> None:
@@ -146,3 +179,8 @@ class _Table:
             self._writer.close()
         with suppress(OSError):
             (self.path if self._published else self._temporary).unlink(missing_ok=True)
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.Array:
+    """Return names as a dictionary of just those that are there, in the order in which they appear."""
+    return pc.dictionary_encode(column.cast(pa.string()).combine_chunks())

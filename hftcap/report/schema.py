@@ -11,7 +11,6 @@ SCHEMA_VERSION = 1
 
 TIME = pa.timestamp("ns")
 NAME = pa.dictionary(pa.int32(), pa.string())
-DICTIONARY_COLUMNS = ("type", "symbol", "stream", "side", "source", "state", "measure", "oddity", "file")
 
 
 def _field(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -62,6 +61,51 @@ BBO = pa.schema(
     ]
 )
 
+_PRICED = (
+    _field("price", pa.float64(), "price, the nearest float64 to it"),
+    _field("size", pa.float64(), "size, the nearest float64 to it"),
+    _field("price_e8", pa.int64(), "price x 1e8"),
+    _field("size_e8", pa.int64(), "size x 1e8"),
+)
+
+TRADES = pa.schema(
+    [
+        *PLACE,
+        _field("ts_event", TIME, "the venue's event time E"),
+        _field("ts_trade", TIME, "the venue's trade time T"),
+        _field("trade_id", pa.int64(), "id of the trade, or of the aggregate"),
+        *_PRICED,
+        _field("side", NAME, "taker's side: B bought, A sold"),
+        _field("kind", NAME, "trade, aggTrade or blockTrade; the venue's X where a trade has one: MARKET, ..."),
+    ]
+)
+
+BOOK_UPDATES = pa.schema(
+    [
+        *PLACE,
+        _field("ts_event", TIME, "the venue's event time E of the update"),
+        _field("ts_trade", TIME, "the venue's transaction time T of the update"),
+        _field("first_update_id", pa.int64(), "U of the update; null for a snapshot"),
+        _field("final_update_id", pa.int64(), "u of the update; lastUpdateId of a snapshot"),
+        _field("prev_final_update_id", pa.int64(), "pu of the update; null on spot and for a snapshot"),
+        _field("side", NAME, "B bid, A ask"),
+        _field("action", NAME, "A the level is new, M its size changed, C it is removed"),
+        *_PRICED,
+        _field("flags", pa.uint8(), "sum of 128 last row of its update, 32 of a snapshot, 4 book not trusted"),
+    ]
+)
+
+GAPS = pa.schema(
+    [
+        *PLACE,
+        _field("ts_start", TIME, "receive time of the last event before the hole"),
+        _field("ts_end", TIME, "receive time of the first event behind it"),
+        _field("last_good_id", pa.int64(), "last id before the hole: u of an update, id of a print"),
+        _field("next_id", pa.int64(), "first id behind the hole: U of an update, id of a print"),
+        _field("cause", NAME, "loss noted or damage or reconnect in between; sequence: nothing but the ids tells"),
+    ]
+)
+
 LATENCY = pa.schema(
     [
         *PLACE,
@@ -86,4 +130,11 @@ LATENCY = pa.schema(
     ]
 )
 
-TABLES: dict[str, pa.Schema] = {"messages": MESSAGES, "bbo": BBO, "latency": LATENCY}
+TABLES: dict[str, pa.Schema] = {
+    "messages": MESSAGES,
+    "trades": TRADES,
+    "book_updates": BOOK_UPDATES,
+    "bbo": BBO,
+    "latency": LATENCY,
+    "gaps": GAPS,
+}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hftcap.binance.lines import Arrival
 from hftcap.capture.format import NONE_NS, Kind
 from hftcap.capture.reader import Recording
 from hftcap.kernel import Columns, SymbolBook
@@ -72,13 +73,14 @@ def collect(recordings: Recording | Sequence[Recording], progress: Callable[[int
     stats = Stats()
     for batch in run.batches(progress=progress):
         add_batch(stats, batch, run)
+    run.finish()
     finish(stats, run)
     return stats
 
 
 def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
     """Count one batch."""
-    block, columns, rows = batch.chunk.block, batch.columns, batch.chunk.rows
+    block, columns, rows = batch.chunk.block, batch.columns, batch.rows
     if batch.chunk.first == 0:  # a block's notes go with its first run of records
         stats.losses += sum(int(note.get("count", 0)) for note in block.notes if note.get("note") == "loss")
     if not batch.records:
@@ -87,7 +89,7 @@ def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
     stats.clock_steps += stats.wall_offsets.get(capture_id, offset_ns) != offset_ns
     stats.wall_offsets[capture_id] = offset_ns
     kind = block.columns.kind[rows]
-    recv_ns = block.recv_ns[rows]
+    recv_ns = batch.recv_ns
     stats.records += batch.records
     stats.raw_bytes += int(block.columns.length[rows].sum())
     first, last = int(recv_ns.min()), int(recv_ns.max())
@@ -104,14 +106,13 @@ def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
     lag = block.columns.rx_lag_ns[rows]
     stats.rx_lag.add(lag[lag != NONE_NS])
     _count_latency(stats, columns, recv_ns, from_socket)
-    _count_symbols(stats, columns, from_socket, run.kernel.symbols)
+    _count_symbols(stats, columns, from_socket & (columns.arrival != Arrival.COPY), run.kernel.symbols)
 
 
 def finish(stats: Stats, run: Run) -> None:
-    """Take over what is known only at the end: books, and what the reader found wrong."""
+    """Take over what is known only at the end: books, and what the reader found wrong. `run` must be finished."""
     stats.oddities.pop("", None)
     for symbol, book in run.kernel.books.items():
-        book.finish()
         stats.symbols.setdefault(symbol, SymbolStats()).book = book
     stats.file_bytes = run.file_bytes
     stats.truncated = run.truncated
@@ -131,8 +132,8 @@ def _count_latency(stats: Stats, columns: Columns, recv_ns: NDArray[np.int64], f
         histogram.add(recv_ns[mine] - columns.event_ns[mine])
 
 
-def _count_symbols(stats: Stats, columns: Columns, from_socket: NDArray[np.bool_], symbols: list[str]) -> None:
-    named = from_socket & (columns.symbol >= 0)
+def _count_symbols(stats: Stats, columns: Columns, counted: NDArray[np.bool_], symbols: list[str]) -> None:
+    named = counted & (columns.symbol >= 0)
     pairs = columns.symbol[named].astype(np.int64) * len(TYPES) + columns.type[named]
     for pair, count in zip(*np.unique(pairs, return_counts=True), strict=True):
         symbol, code = divmod(int(pair), len(TYPES))

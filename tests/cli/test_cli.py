@@ -323,7 +323,7 @@ def test_a_replay_writes_its_report(hftcap, capture, tmp_path):
     assert ran.code == 0, ran.err
     rows = {path.stem: pq.read_metadata(path).num_rows for path in (tmp_path / "out").iterdir()}
     assert rows["messages"] == ran.json["messages"]
-    assert set(rows) == {"messages", "bbo", "latency"}
+    assert set(rows) == {"messages", "trades", "book_updates", "bbo", "latency", "gaps"}
     assert str(tmp_path / "out") in ran.err
     starts = pq.read_table(tmp_path / "out" / "latency.parquet")["ts_start"].cast("int64").to_pylist()
     assert {start % 500_000_000 for start in starts} == {0}

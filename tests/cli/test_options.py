@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hftcap.cli.options import clock_text, instant_ns, span_text
-from hftcap.errors import BadInstant
+from hftcap.cli.options import clock_text, instant_ns, span_ns, span_text
+from hftcap.errors import BadInstant, BadSpan
 
 FIRST, LAST = 1_723_161_600_000_000_001, 1_723_165_200_000_000_002
 """2024-08-09T00:00:00.000000001Z and an hour and a nanosecond later."""
@@ -163,3 +163,19 @@ def test_a_time_is_printed_in_utc(time_ns, text):
 def test_a_span_is_printed_in_the_unit_that_suits_it(span_ns, text):
     """The largest unit that leaves something before the point, negative spans included."""
     assert span_text(span_ns) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("500ms", S // 2), ("1.5s", 3 * S // 2), ("2m", 120 * S), ("1h", 3_600 * S), ("1d", 86_400 * S), ("7ns", 7)],
+)
+def test_a_length_of_time_is_read_to_the_nanosecond(text, expected):
+    """A number and a unit, nothing through a float."""
+    assert span_ns(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "-5s", "+5s", "1e3s", "5 s", "5S", "\u0665s"])
+def test_what_is_no_length_of_time_is_refused(text):
+    """One sentence that shows the forms there are."""
+    with pytest.raises(BadSpan, match="500ms"):
+        span_ns(text)

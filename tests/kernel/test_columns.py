@@ -37,7 +37,9 @@ CONTRACT_TYPES = {
     "unknown",
     "malformed",
 }
-WITHOUT_NULL = {"type", "symbol", "stream", "side", "levels", "removals", "verdict", "state", "market_print", "oddity"}
+COUNTED = {"type", "side", "levels", "removals", "verdict", "state", "market_print", "arrival", "oddity"}
+INDICES = {"symbol", "stream", "kind"}
+WITHOUT_NULL = COUNTED | INDICES
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_empty_columns_have_a_row_a_record_and_no_value(records):
         assert values.shape == (records,), field.name
         if field.name not in WITHOUT_NULL:
             assert values.dtype == np.int64, field.name
-        expected = -1 if field.name in ("symbol", "stream") else 0 if field.name in WITHOUT_NULL else NULL
+        expected = -1 if field.name in INDICES else 0 if field.name in WITHOUT_NULL else NULL
         assert (values == expected).all(), field.name
 
 

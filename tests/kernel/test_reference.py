@@ -137,7 +137,7 @@ def touch_of(columns: Columns, row: int) -> tuple[object, ...]:
 def test_every_record_has_one_row_in_record_order():
     """Text, binary and REST, readable or not: a row each, in its place."""
     frames = [trade(), GARBAGE, Frame(b"\x00\xff", Kind.WS_BINARY), snapshot(5), EMPTY, ACK, TICKER_ARRAY]
-    columns = spot().run(block_of(frames))
+    columns = spot().run(block_of(frames)).columns
     assert len(columns) == len(frames)
     assert all(len(getattr(columns, field.name)) == len(frames) for field in fields(Columns))
     assert [TYPES[code] for code in columns.type] == [
@@ -154,13 +154,13 @@ def test_every_record_has_one_row_in_record_order():
 def test_a_block_of_notes_alone_has_no_row():
     """No record, no row, and nothing learned."""
     kernel = spot()
-    assert len(kernel.run(block_of([]))) == 0
+    assert len(kernel.run(block_of([])).columns) == 0
     assert (kernel.symbols, kernel.streams, kernel.books) == ([], [], {})
 
 
 def test_a_print_says_price_size_side_and_ids():
     """The taker sold where the buyer is the maker; an aggregate names its first and last trade."""
-    columns = spot().run(block_of([trade(8, price=123, size=456, sold=True), trade(9), agg_trade()]))
+    columns = spot().run(block_of([trade(8, price=123, size=456, sold=True), trade(9), agg_trade()])).columns
     assert columns.final_id.tolist() == [8, 9, 7]
     assert columns.first_id.tolist() == [NULL, NULL, 10]
     assert columns.prev_id.tolist() == [NULL, NULL, 12]
@@ -176,14 +176,16 @@ def test_a_print_says_price_size_side_and_ids():
 )
 def test_only_prints_of_the_market_count_as_such(kind, of_the_market):
     """The venue's X tells liquidations and the insurance fund; a spot trade has none and is of the market."""
-    columns = spot().run(block_of([trade(**({} if kind is None else {"X": kind}))]))
+    columns = spot().run(block_of([trade(**({} if kind is None else {"X": kind}))])).columns
     assert columns.market_print.tolist() == [of_the_market]
     assert TYPES[columns.type[0]] == "trade"
 
 
 def test_a_quote_on_spot_has_no_time():
     """A bookTicker without E and T has null times, not zero; with them it has both."""
-    columns = spot().run(block_of([quote(5), quote(6, e="bookTicker", E=1_700_000_000_001, T=1_700_000_000_000)]))
+    columns = (
+        spot().run(block_of([quote(5), quote(6, e="bookTicker", E=1_700_000_000_001, T=1_700_000_000_000)])).columns
+    )
     assert columns.event_ns.tolist() == [NULL, 1_700_000_000_001_000_000]
     assert columns.trade_ns.tolist() == [NULL, 1_700_000_000_000_000_000]
     assert columns.final_id.tolist() == [5, 6]
@@ -193,18 +195,18 @@ def test_a_quote_on_spot_has_no_time():
 
 def test_microseconds_are_told_from_milliseconds():
     """A 16-digit E is microseconds, exact to the microsecond."""
-    columns = spot().run(block_of([trade(E=1_741_046_400_000_123, T=1_741_046_399_999_999)]))
+    columns = spot().run(block_of([trade(E=1_741_046_400_000_123, T=1_741_046_399_999_999)])).columns
     assert columns.event_ns.tolist() == [1_741_046_400_000_123_000]
     assert columns.trade_ns.tolist() == [1_741_046_399_999_999_000]
 
 
 def test_a_row_without_a_value_is_null_in_that_column():
     """An acknowledgement, a malformed frame and an empty payload have no symbol, stream, time, id, price or book."""
-    columns = spot().run(block_of([trade(), ACK, EMPTY]))
+    columns = spot().run(block_of([trade(), ACK, EMPTY])).columns
     for row in (1, 2):
         for field in fields(Columns):
             value = int(getattr(columns, field.name)[row])
-            if field.name in ("symbol", "stream"):
+            if field.name in ("symbol", "stream", "kind"):
                 assert value == -1, field.name
             elif getattr(columns, field.name).dtype == np.int64:
                 assert value == NULL, field.name
@@ -217,7 +219,7 @@ def test_binary_frames_are_never_parsed():
     """A binary frame is unknown even where its bytes are a perfect update; no book comes of it."""
     kernel = spot()
     frames = [replace(frame, kind=Kind.WS_BINARY) for frame in (diff(1, 2, [(5, 1)]), trade(), ACK, EMPTY)]
-    columns = kernel.run(block_of(frames))
+    columns = kernel.run(block_of(frames)).columns
     assert {TYPES[code] for code in columns.type} == {"unknown"}
     assert {ODDITIES[code] for code in columns.oddity} == {"unknown"}
     assert (kernel.symbols, kernel.streams, kernel.books) == ([], [], {})
@@ -228,7 +230,7 @@ def test_a_rest_body_belongs_to_the_symbol_that_was_asked_for():
     kernel = spot()
     columns = kernel.run(
         block_of([snapshot(5, [(7, 1)], asked=None), snapshot(6, [(8, 1)], asked="ETHUSDT"), snapshot(7, [(9, 1)])])
-    )
+    ).columns
     named = [kernel.symbols[index] if index >= 0 else None for index in columns.symbol]
     assert named == [None, "ETHUSDT", "BTCUSDT"]
     assert columns.final_id.tolist() == [5, 6, 7]
@@ -241,7 +243,7 @@ def test_a_rest_body_belongs_to_the_symbol_that_was_asked_for():
 def test_kind_decides_what_a_body_with_last_update_id_is():
     """Over the websocket it is a partial depth, which touches no book; as a REST body a snapshot."""
     kernel = spot()
-    columns = kernel.run(block_of([replace(snapshot(5, [(7, 1)], asked=None), kind=Kind.WS_TEXT), partial(6)]))
+    columns = kernel.run(block_of([replace(snapshot(5, [(7, 1)], asked=None), kind=Kind.WS_TEXT), partial(6)])).columns
     assert [TYPES[code] for code in columns.type] == ["partialDepth", "partialDepth"]
     assert columns.levels.tolist() == [1, 3]
     assert columns.final_id.tolist() == [5, 6]
@@ -251,7 +253,7 @@ def test_kind_decides_what_a_body_with_last_update_id_is():
 def test_an_array_is_one_row_of_its_rows_type_and_time():
     """A payload with a list of messages stays one record, of no symbol, since its messages may be of many."""
     kernel = spot()
-    columns = kernel.run(block_of([TICKER_ARRAY]))
+    columns = kernel.run(block_of([TICKER_ARRAY])).columns
     assert (TYPES[columns.type[0]], columns.event_ns[0]) == ("24hrTicker", 1_700_000_000_003_000_000)
     assert (columns.symbol[0], kernel.streams[columns.stream[0]]) == (-1, "!ticker@arr")
 
@@ -269,14 +271,14 @@ def test_an_array_is_one_row_of_its_rows_type_and_time():
 )
 def test_an_odd_message_keeps_its_type_and_carries_its_oddity(frame, oddity):
     """A size at the venue's cap, and ids in reverse, are flagged; the values stand as they are."""
-    columns = spot().run(block_of([frame]))
+    columns = spot().run(block_of([frame])).columns
     assert ODDITIES[columns.oddity[0]] == oddity
     assert TYPES[columns.type[0]] not in ("malformed", "unknown", "unrepresentable")
 
 
 def test_a_capped_size_stands_in_the_book_as_it_is():
     """The largest size fits the column and is the touch."""
-    columns = spot().run(block_of([diff(1, 2, [(5, INT64_MAX)])]))
+    columns = spot().run(block_of([diff(1, 2, [(5, INT64_MAX)])])).columns
     assert touch_of(columns, 0) == ("partial", 5, INT64_MAX, None, None)
 
 
@@ -296,7 +298,7 @@ def test_the_touch_stands_until_it_changes_per_symbol():
         partial(5),
         ACK,
     ]
-    columns = kernel.run(block_of(frames))
+    columns = kernel.run(block_of(frames)).columns
     none = ("", None, None, None, None)
     before, after, other = ("partial", 5, 1, 9, 2), ("partial", 6, 4, 9, 2), ("partial", 3, 3, None, None)
     assert [touch_of(columns, row) for row in range(len(frames))] == [
@@ -319,20 +321,20 @@ def test_the_touch_goes_on_into_the_next_block():
     kernel = spot()
     kernel.run(block_of([diff(1, 1, [(5, 1)]), diff(1, 1, [(7, 1)], symbol="ETHUSDT")]))
     kernel.run(block_of([ACK]))
-    columns = kernel.run(block_of([trade(), trade(symbol="ETHUSDT"), diff(2, 2, [(6, 1)]), trade()]))
+    columns = kernel.run(block_of([trade(), trade(symbol="ETHUSDT"), diff(2, 2, [(6, 1)]), trade()])).columns
     assert columns.bid_px_e8.tolist() == [5, 7, 6, 6]
 
 
 def test_a_touch_that_went_is_null_again():
     """Removing the last level of a side makes it null, price and size."""
-    columns = spot().run(block_of([diff(1, 1, [(5, 1)], [(9, 1)]), diff(2, 2, [], [(9, 0)]), trade()]))
+    columns = spot().run(block_of([diff(1, 1, [(5, 1)], [(9, 1)]), diff(2, 2, [], [(9, 0)]), trade()])).columns
     assert [touch_of(columns, row)[3:] for row in range(3)] == [(9, 1), (None, None), (None, None)]
 
 
 def test_a_book_that_buffers_says_so_and_shows_no_touch():
     """Until the snapshot joins the state is buffering, the touch null; `book_id` marks the record that changed it."""
     frames = [diff(1, 1, [(5, 1)]), trade(), snapshot(1, [(6, 1)], [(8, 1)]), trade()]
-    columns = spot(expects_snapshots=True).run(block_of(frames))
+    columns = spot(expects_snapshots=True).run(block_of(frames)).columns
     waiting = ("buffering", None, None, None, None)
     assert [touch_of(columns, row) for row in range(4)] == [waiting, waiting, *[("synced", 6, 1, 8, 1)] * 2]
     assert columns.book_id.tolist() == [NULL, NULL, 1, NULL]
@@ -342,10 +344,10 @@ def test_stopping_inside_a_block_leaves_the_book_there():
     """The first `stop` rows are those of a whole run, and the kernel knows nothing of what is behind them."""
     frames = [diff(1, 1, [(5, 1)]), trade(), trade(1, "ETHUSDT"), diff(2, 2, [(6, 1)]), quote(3, "SOLUSDT")]
     block = block_of(frames)
-    whole = spot().run(block)
+    whole = spot().run(block).columns
     for stop in range(len(frames) + 1):
         kernel = spot()
-        columns = kernel.run(block, stop)
+        columns = kernel.run(block, stop).columns
         for field in fields(Columns):
             assert getattr(columns, field.name).tolist() == getattr(whole, field.name)[:stop].tolist(), field.name
         assert ("SOLUSDT" in kernel.books) == (stop == 5)
@@ -365,12 +367,12 @@ def test_a_block_may_be_taken_in_pieces():
         quote(7),
     ]
     block = block_of(frames)
-    whole = spot().run(block)
+    whole = spot().run(block).columns
     for first in range(len(frames) + 1):
         for second in range(first, len(frames) + 1):
             kernel = spot()
             bounds = [0, first, second, len(frames)]
-            pieces = [kernel.run(block, end, first=begin) for begin, end in pairwise(bounds)]
+            pieces = [kernel.run(block, end, first=begin).columns for begin, end in pairwise(bounds)]
             for field in fields(Columns):
                 found = [value for piece in pieces for value in getattr(piece, field.name).tolist()]
                 assert found == getattr(whole, field.name).tolist(), (field.name, first, second)
@@ -379,8 +381,8 @@ def test_a_block_may_be_taken_in_pieces():
 def test_name_tables_grow_and_never_change_what_was_handed_out():
     """An index means the same name for as long as the kernel lives, also for names that are not ASCII."""
     kernel = spot()
-    first = kernel.run(block_of([trade(symbol="ETHUSDT"), quote(1, "币安人生USDT")]))
-    second = kernel.run(block_of([quote(1), trade(symbol="ETHUSDT"), quote(2, "币安人生USDT")]))
+    first = kernel.run(block_of([trade(symbol="ETHUSDT"), quote(1, "币安人生USDT")])).columns
+    second = kernel.run(block_of([quote(1), trade(symbol="ETHUSDT"), quote(2, "币安人生USDT")])).columns
     assert [kernel.symbols[index] for index in first.symbol] == ["ETHUSDT", "币安人生USDT"]
     assert [kernel.symbols[index] for index in second.symbol] == ["BTCUSDT", "ETHUSDT", "币安人生USDT"]
     assert [kernel.streams[index] for index in second.stream] == [
@@ -551,7 +553,7 @@ def test_the_columns_say_what_the_messages_say_one_by_one(feed, waits, cuts):
     books: dict[str, PlainBook] = {}
     bounds = [0, *sorted(min(cut, len(frames)) for cut in cuts), len(frames)]
     for begin, end in pairwise(bounds):
-        columns = kernel.run(block_of(frames[begin:end]))
+        columns = kernel.run(block_of(frames[begin:end])).columns
         for row, frame in enumerate(frames[begin:end]):
             found = row_of(columns, row, kernel)
             if frame.kind is Kind.WS_BINARY:

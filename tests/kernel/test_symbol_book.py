@@ -3,9 +3,10 @@
 import pytest
 
 from hftcap.binance.depth_sync import BookState, Verdict
+from hftcap.binance.lines import Arrival
 from hftcap.binance.messages import BookTicker, DepthDiff, RestDepth
 from hftcap.fixed import INT64_MAX
-from hftcap.kernel import SymbolBook
+from hftcap.kernel.symbol_book import SymbolBook, removals_of
 
 BID, ASK = 100, 110
 
@@ -48,9 +49,10 @@ def test_a_snapshot_alone_is_depth(book):
 
 def test_counts_are_of_all_updates_stale_ones_included(book):
     """`updates`, `levels` and `removals` count what the feed said, whether or not the book took it."""
-    assert book.diff(diff(1, 5, [(BID, 1), (BID - 1, 0)], [(ASK, 2)]))[1] == 1
-    outcome, removals = book.diff(diff(4, 5, [(BID, 0)], [(ASK, 0), (ASK + 1, 3)]))
-    assert (outcome.verdict, removals) == (Verdict.STALE, 2)
+    first, second = diff(1, 5, [(BID, 1), (BID - 1, 0)], [(ASK, 2)]), diff(4, 5, [(BID, 0)], [(ASK, 0), (ASK + 1, 3)])
+    assert (removals_of(first), removals_of(second)) == (1, 2)
+    assert book.diff(first) == (Verdict.FOLLOWS, 5, Arrival.FIRST)
+    assert book.diff(second) == (Verdict.STALE, None, Arrival.FIRST)
     assert (book.updates, book.levels, book.removals, book.sync.stale) == (2, 6, 3, 1)
     assert book.book.touch() == (BID, 1, ASK, 2)
 
@@ -86,7 +88,7 @@ def test_a_snapshot_takes_the_place_of_a_book_from_diffs_alone(book):
 def test_a_snapshot_in_a_synced_book_changes_nothing(book):
     """It is counted and compared, never swapped in."""
     book.snapshot(snapshot(5))
-    assert book.snapshot(snapshot(5, [(1, 1)], [(2, 1)])).verdict is Verdict.COMPARED
+    assert book.snapshot(snapshot(5, [(1, 1)], [(2, 1)])) == (Verdict.COMPARED, None)
     assert (book.snapshots, book.book.touch()) == (2, (BID, 1, ASK, 1))
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -67,11 +67,7 @@ def rows_of(events: list[Event], interval_ns: int, *, block_bytes: int = 1 << 18
         taken = []
         for batch in run.batches():
             chunk = batch.chunk
-            names = run.kernel.symbols, run.kernel.streams
-            table.add(
-                Source(chunk.path.name, chunk.position, chunk.block, batch.columns, *names, chunk.first),
-                chunk.timeline_ns,
-            )
+            table.add(Source(chunk, batch.result, run.kernel), chunk.timeline_ns)
             taken.append(table.take())
         table.finish()
         found = pa.concat_tables([*taken, table.take()])
@@ -200,8 +196,7 @@ def test_a_row_names_the_message_with_its_maximum(tmp_path):
     for batch in run.batches():
         chunk = batch.chunk
         blocks[chunk.path.name, chunk.position] = chunk.block
-        names = run.kernel.symbols, run.kernel.streams
-        table.add(Source(chunk.path.name, chunk.position, chunk.block, batch.columns, *names), chunk.timeline_ns)
+        table.add(Source(chunk, batch.result, run.kernel), chunk.timeline_ns)
     table.finish()
     assert len(blocks) > 1
     (row,) = table.take().to_pylist()
@@ -223,9 +218,9 @@ def test_a_batch_that_begins_inside_a_block_keeps_the_numbers_of_its_records(tmp
         (chunk,) = run.recording.chunks()
         table = LatencyTable(1_000 * MS)
         for begin, end in pieces:
-            columns = run.kernel.run(chunk.block, end, first=begin)
-            names = run.kernel.symbols, run.kernel.streams
-            table.add(Source(chunk.path.name, 0, chunk.block, columns, *names, begin), chunk.timeline_ns)
+            piece = replace(chunk, first=begin, stop=end)
+            result = run.kernel.run(chunk.block, end, first=begin)
+            table.add(Source(piece, result, run.kernel), chunk.timeline_ns)
         table.finish()
         rows += table.take().to_pylist()
     assert rows[0] == rows[1] == rows[2]

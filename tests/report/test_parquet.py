@@ -37,12 +37,17 @@ def write(folder: Path, capture_id: str = FIRST_ID, *, seed: int = 1, late_ns: i
 def report_of(folders: list[Path], out: Path, *, force: bool = False, interval_ns: int = SECOND_NS) -> dict[str, int]:
     """Replay captures into a report; return its numbers of rows."""
     recordings = open_recordings(folders)
-    run = Run(recordings)
+    run = Run(recordings, levels=True)
     ids = [recording.preamble.capture_id for recording in recordings]
-    with Report(out, ids, interval_ns=interval_ns, force=force) as report:
+    with Report(out, ids, run.kernel, run.locate, interval_ns=interval_ns, force=force) as report:
         for batch in run.batches():
-            report.add(batch.chunk, batch.columns, run.kernel.symbols, run.kernel.streams)
+            report.add(batch.chunk, batch.result)
+        report.add_changes(run.finish())
     return report.rows
+
+
+def new_report(run: Run, out: Path, *, force: bool = False) -> Report:
+    return Report(out, [FIRST_ID], run.kernel, run.locate, interval_ns=SECOND_NS, force=force)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -80,7 +85,7 @@ def test_a_file_for_every_table_and_nothing_else(capture, tmp_path):
     rows = report_of([capture], tmp_path / "out")
     assert set(contents(tmp_path / "out")) == {f"{name}.parquet" for name in TABLES}
     assert {name: pq.read_metadata(tmp_path / "out" / f"{name}.parquet").num_rows for name in TABLES} == rows
-    assert all(rows.values())
+    assert {name for name, count in rows.items() if not count} == {"gaps"}
 
 
 def test_every_record_is_a_message_and_in_order(made, records):
@@ -239,11 +244,11 @@ def test_an_exception_leaves_no_table_and_no_temporary_file(batches, error, capt
     """Whatever ends the run half-way: no half a report, and no litter."""
     run = Run(open_recordings([capture]))
     out = tmp_path / "out"
-    with pytest.raises(error), Report(out, [FIRST_ID], interval_ns=SECOND_NS) as report:
+    with pytest.raises(error), new_report(run, out) as report:
         for number, batch in enumerate(run.batches()):
             if number == batches:
                 raise error
-            report.add(batch.chunk, batch.columns, run.kernel.symbols, run.kernel.streams)
+            report.add(batch.chunk, batch.result)
     assert list(out.iterdir()) == []
 
 
@@ -252,7 +257,8 @@ def test_an_exception_leaves_an_earlier_report_alone(capture, tmp_path):
     out = tmp_path / "out"
     report_of([capture], out)
     before = contents(out)
-    with pytest.raises(ValueError, match="half-way"), Report(out, [FIRST_ID], interval_ns=SECOND_NS, force=True):
+    run = Run(open_recordings([capture]))
+    with pytest.raises(ValueError, match="half-way"), new_report(run, out, force=True):
         raise ValueError("half-way")
     assert contents(out) == before
 

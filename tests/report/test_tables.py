@@ -22,7 +22,7 @@ from hftcap.market.walk import START_NS, SYMBOL, Walk
 from hftcap.pipeline import Run
 from hftcap.report.arrays import floats, integers, times
 from hftcap.report.schema import BBO, MESSAGES
-from hftcap.report.tables import Source, bbo, messages
+from hftcap.report.tables import Source, bbo, book_updates, messages, trades
 
 NULL = -(2**63)
 ODD = [b"", b"{", b'{"result":null,"id":1}', b'{"stream":"x@y","data":{"e":"newThing","s":"XYZ"}}', b'{"a":1.5}']
@@ -66,10 +66,7 @@ def tables_of(folder: Path) -> tuple[list[dict], list[dict]]:
     run = Run(open_recording([folder]))
     rows: tuple[list[dict], list[dict]] = [], []
     for batch in run.batches():
-        chunk = batch.chunk
-        source = Source(
-            chunk.path.name, chunk.position, chunk.block, batch.columns, run.kernel.symbols, run.kernel.streams
-        )
+        source = Source(batch.chunk, batch.result, run.kernel)
         for table, found in zip((messages(source), bbo(source)), rows, strict=True):
             found += as_rows(table)
     return rows
@@ -286,9 +283,7 @@ def test_part_of_a_block_keeps_the_numbers_of_its_records(folder):
     quotes: list[dict] = []
     for begin, end in ((0, 3), (3, 4), (4, count)):
         chunk = replace(first, first=begin, stop=end)
-        columns = run.kernel.run(chunk.block, end, first=begin)
-        names = run.kernel.symbols, run.kernel.streams
-        source = Source(chunk.path.name, chunk.position, chunk.block, columns, *names, begin)
+        source = Source(chunk, run.kernel.run(chunk.block, end, first=begin), run.kernel)
         rows += as_rows(messages(source))
         quotes += as_rows(bbo(source))
     assert rows == whole_rows[:count]
@@ -301,3 +296,57 @@ def test_a_batch_without_records_has_no_rows(tmp_path):
     with CaptureWriter(tmp_path / "c", head, fsync=False) as writer:
         writer.note({"note": "connect", "conn": 0})
     assert tables_of(tmp_path / "c") == ([], [])
+
+
+# Trades and levels; the real captures hold them against their truth, in tests/corpus/test_report.py
+
+
+def test_a_trade_is_the_payloads_own(sent, folder):
+    """Id, price, size and times as sent, the taker's side, and no row for anything else."""
+    run = Run(open_recording([folder]))
+    rows = [row for batch in run.batches() for row in as_rows(trades(Source(batch.chunk, batch.result, run.kernel)))]
+    prints = [
+        json.loads(record.payload)["data"]
+        for record in sent
+        if record.kind is Kind.WS_TEXT and b'"e":"trade"' in record.payload
+    ]
+    assert [
+        (row["trade_id"], row["price_e8"], row["size_e8"], row["side"], row["ts_trade"], row["kind"]) for row in rows
+    ] == [(p["t"], e8(p["p"]), e8(p["q"]), "A" if p["m"] else "B", p["T"] * 10**6, "trade") for p in prints]
+    assert {row["symbol"] for row in rows} == {SYMBOL}
+
+
+def test_what_another_line_brings_has_no_second_row(tmp_path):
+    """Each event once in `trades`, `bbo` and `book_updates`; both records in `messages`."""
+    single = [record for record in market(seconds=1.0) if record.kind is Kind.WS_TEXT and record.payload not in ODD]
+    double = [record._replace(conn=line) for record in single for line in (4, 5)]
+    counts = []
+    for name, records in (("one", single), ("two", double)):
+        run = Run(open_recording([write(tmp_path / name, records, expects=False)]), levels=True)
+        batches = [(Source(batch.chunk, batch.result, run.kernel), batch.result.levels) for batch in run.batches()]
+        counts.append(
+            [sum(make(source).num_rows for source, _ in batches) for make in (messages, trades, bbo)]
+            + [sum(book_updates(levels, run.kernel, run.locate).num_rows for _, levels in batches)]
+        )
+    one, two = counts
+    assert two == [2 * one[0], *one[1:]]
+    assert all(one)
+
+
+def test_level_rows_lead_back_to_the_message_they_are_of(tmp_path):
+    """Also those that waited in an earlier block: each level stands in the payload its row names."""
+    folder = write(tmp_path / "c", market(), block_bytes=2_000)
+    blocks = {(chunk.path.name, chunk.position): chunk.block for chunk in open_recording([folder]).chunks()}
+    run = Run(open_recording([folder]), levels=True)
+    rows = [
+        row for batch in run.batches() for row in as_rows(book_updates(batch.result.levels, run.kernel, run.locate))
+    ]
+    assert len({(row["file"], row["block"]) for row in rows}) > 4
+    for row in rows:
+        payload = json.loads(blocks[row["file"], row["block"]].payload(row["record"]))
+        data = payload.get("data", payload)
+        sides = (data["b"], data["a"]) if "b" in data else (data["bids"], data["asks"])
+        levels = {(e8(price), e8(size)) for price, size in sides[row["side"] == "A"]}
+        if row["action"] != "C" or "b" in data:
+            assert (row["price_e8"], row["size_e8"]) in levels
+        assert row["final_update_id"] == data.get("u", data.get("lastUpdateId"))

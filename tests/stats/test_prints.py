@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hftcap.binance import ids as ids_module
 from hftcap.fixed import INT64_MAX
-from hftcap.stats import prints
 from hftcap.stats.prints import PrintCount
 
 
@@ -91,13 +91,13 @@ def test_two_connections_that_both_carry_every_print_lose_nothing():
 
 def test_memory_for_holes_is_bounded_and_only_late_prints_suffer(monkeypatch):
     """Beyond the bound what is missing is still counted; only an id that comes late after all is a duplicate."""
-    monkeypatch.setattr(prints, "HOLES_KEPT", 3)
+    monkeypatch.setattr(ids_module, "HOLES_KEPT", 3)
     ids = list(range(0, 40, 4))
     count = of_ids(ids)
     assert count.missing == 37 - len(ids)
-    assert len(count._hole_starts) == 3
+    assert len(count._seen._starts) == 3
     count.add(np.array([1, 38]), np.array([1, 1]), np.zeros(2, np.bool_), np.ones(2, np.bool_))
-    assert len(count._hole_starts) <= 3
+    assert len(count._seen._starts) <= 3
     assert (count.missing, count.duplicates, count.last_id) == (37 - len(ids) - 1 + 1, 0, 38)
     late = np.array([30])
     count.add(late, late, np.zeros(1, np.bool_), np.ones(1, np.bool_))
@@ -106,7 +106,7 @@ def test_memory_for_holes_is_bounded_and_only_late_prints_suffer(monkeypatch):
 
 def test_filling_a_large_hole_from_its_middle_does_not_pass_the_bound(monkeypatch):
     """Every late id in the middle of a hole splits it in two; the number of holes stays bounded all the same."""
-    monkeypatch.setattr(prints, "HOLES_KEPT", 4)
+    monkeypatch.setattr(ids_module, "HOLES_KEPT", 4)
     count = of_ids([0, 1_000, *range(2, 900, 2)])
-    assert len(count._hole_starts) <= 4
+    assert len(count._seen._starts) <= 4
     assert count.missing == 1_001 - (count.n - count.duplicates)

@@ -1,0 +1,1 @@
+"""The library's face: what `import hftcap` offers, each in a module of its own."""

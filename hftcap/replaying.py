@@ -1,0 +1,95 @@
+"""A replay as a user means it: recordings through the kernel at a pace, once or again and again, counted on the way.
+
+recordings --> run --chunks--> pacer --pieces, when due--> kernel --batches--> stats, report, output
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hftcap.capture.reader import Recording
+from hftcap.kernel import Result, Selection
+from hftcap.pacing import Pacer
+from hftcap.pipeline import Batch, Run, joined_batches
+from hftcap.stats.collect import Stats, add_batch, finish
+
+PIECES_KEPT = 256
+"""So many pieces are counted at last, rest or no rest: joining them takes 4 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of the recordings: from and to an instant of the timeline, both included, and which records."""
+
+    selection: Selection
+    start_ns: int | None = None
+    until_ns: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.selection) or self.start_ns is not None or self.until_ns is not None
+
+
+class Replay:
+    """Passes over recordings.
+
+    Pieces come when they are due, and what is done for each delays the next; `sinks` take them joined, when the pacer
+    rests or a block ends, for what need not be at once, as the counting itself.
+
+    `open_again` gives the recordings anew for each pass, `passes` says how many there are, None for no end. `stats`
+    counts over all passes, its symbols and books are of the last alone. `run` and `held` are the last pass's, too:
+    `held` is what changed the books when nothing was waited for any more.
+    """
+
+    def __init__(
+        self,
+        open_again: Callable[[], list[Recording]],
+        pacer: Pacer,
+        part: Part,
+        *,
+        passes: int | None = 1,
+        levels: bool = False,
+    ) -> None:
+        self.sinks: list[Callable[[Batch], None]] = []
+        self.stats = Stats()
+        self.passes = 0
+        self.held: Result | None = None
+        self._open_again = open_again
+        self._pacer = pacer
+        self._part = part
+        self._wanted = passes
+        self._levels = levels
+        self._pieces: list[Batch] = []
+        self._pacer.at_rest = self._settle
+        self.run = self._new_run()
+
+    def batches(self, progress: Callable[[int], None] | None = None) -> Iterator[Batch]:
+        """Yield every batch when it is due; at the end `stats` is complete."""
+        part, stats = self._part, self.stats
+        while True:
+            run = self.run
+            for piece in run.batches(part.until_ns, progress, start_ns=part.start_ns, pieces=self._pacer.pieces):
+                if self._pieces and piece.chunk.block is not self._pieces[0].chunk.block:
+                    self._settle()
+                self._pieces.append(piece)
+                yield piece
+                if piece.chunk.stop == piece.chunk.block.records or len(self._pieces) >= PIECES_KEPT:
+                    self._settle()  # now, and not when the next piece is due
+            self._settle()
+            self.held = run.finish()
+            self.passes += 1
+            if self._pacer.stopped() or self.passes == self._wanted:
+                break
+            self.run = self._new_run()
+            stats.symbols = {}
+        finish(stats, self.run)
+
+    def _settle(self) -> None:
+        if not self._pieces:
+            return
+        batch = joined_batches(self._pieces)
+        self._pieces = []
+        add_batch(self.stats, batch, self.run)
+        for sink in self.sinks:
+            sink(batch)
+
+    def _new_run(self) -> Run:
+        return Run(self._open_again(), selection=self._part.selection, levels=self._levels)

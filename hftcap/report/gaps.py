@@ -1,0 +1,185 @@
+"""The `gaps` table: holes in the numbering of updates and prints, and what the capture knows of their cause.
+
+A hole in the updates is what joining calls a gap. A hole in the ids of prints may still be filled by a redundant line
+or by a print that comes late, so those are told at the end, what was filled left out. The cause of a hole is what the
+capture says happened between the event before it and the one behind it:
+
+    loss        a note says that records were received and not stored
+    damage      blocks are missing or damaged
+    reconnect   a connection was opened
+    sequence    nothing of these: the venue, or the way from it, left something out
+"""
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hftcap.binance.lines import Arrival
+from hftcap.capture.block import Block
+from hftcap.kernel.changes import Gap
+from hftcap.kernel.columns import TYPE_CODE
+from hftcap.report.schema import GAPS
+from hftcap.report.tables import Locate, Source
+
+_PRINTS = tuple(TYPE_CODE[name] for name in ("trade", "aggTrade", "blockTrade"))
+_CAUSES = ("loss", "damage", "reconnect")
+EVENTS_KEPT = 256
+"""Latest events of one cause that a hole is held against; a hole ends when it is found, so older ones do not matter."""
+HOLES_KEPT = 65_536
+"""Holes of one numbering that may still be filled; more than these are told at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """Ids that are missing, `first` to `last`, and the row that tells of them."""
+
+    first: int
+    last: int
+    row: dict[str, Any]  # Any: values of the table's columns
+
+    def told(self) -> dict[str, Any]:  # Any: as above
+        return self.row | {"last_good_id": self.first - 1, "next_id": self.last + 1}
+
+
+class _Numbering:
+    """The ids of one kind of print of one symbol."""
+
+    __slots__ = ("first", "holes", "last", "last_ns")
+
+    def __init__(self, number: int, recv_ns: int) -> None:
+        self.first = self.last = number
+        self.last_ns = recv_ns
+        self.holes: list[_Hole] = []
+
+    def fill(self, number: int) -> None:
+        """Take an id that comes late out of its hole."""
+        at = bisect_right(self.holes, number, key=_first_of) - 1
+        if at < 0 or number > self.holes[at].last:
+            return
+        hole = self.holes.pop(at)
+        parts = (replace(hole, last=number - 1), replace(hole, first=number + 1))
+        self.holes[at:at] = [part for part in parts if part.first <= part.last]
+
+
+class GapTable:
+    """Gather holes batch by batch."""
+
+    def __init__(self) -> None:
+        self._numberings: dict[int, _Numbering] = {}  # by type and symbol in one number
+        self._events = {cause: deque[tuple[int, int]](maxlen=EVENTS_KEPT) for cause in _CAUSES}
+        self._behind: dict[str, tuple[int, int]] = {}  # by capture: the sequence due, and the last receive time
+        self._rows: list[dict[str, Any]] = []  # Any: values of the table's columns
+
+    def add(self, source: Source, first: int) -> None:
+        """Take a batch that begins with record `first` of its block: what its notes tell of causes, and its prints."""
+        if first == 0:
+            self._learn(source.block)
+        columns = source.columns
+        prints = np.isin(columns.type, _PRINTS) & (columns.arrival == Arrival.FIRST)
+        at = np.flatnonzero(prints)
+        if not len(at):
+            return
+        recv = source.recv_ns
+        keys = columns.type[at].astype(np.int64) << 32 | columns.symbol[at]
+        for key in np.unique(keys).tolist():
+            mine = at[keys == key]
+            ids = columns.final_id[mine]
+            numbering = self._numberings.get(key)
+            begins = numbering is None or int(ids[0]) == numbering.last + 1
+            if begins and (np.diff(ids) == 1).all():
+                if numbering is None:
+                    numbering = self._numberings[key] = _Numbering(int(ids[0]), 0)
+                numbering.last, numbering.last_ns = int(ids[-1]), int(recv[mine[-1]])
+                continue
+            for row, number in zip(mine.tolist(), ids.tolist(), strict=True):
+                self._follow(key, number, int(recv[row]), source, row)
+
+    def _follow(self, key: int, number: int, recv_ns: int, source: Source, row: int) -> None:
+        numbering = self._numberings.get(key)
+        if numbering is None:
+            self._numberings[key] = _Numbering(number, recv_ns)
+            return
+        if number < numbering.first:
+            return  # what lies before the first id seen was never due
+        if number <= numbering.last:
+            numbering.fill(number)
+            return
+        if number > numbering.last + 1:
+            columns, names = source.columns, source.names
+            symbol, stream = int(columns.symbol[row]), int(columns.stream[row])
+            told = {
+                "ts_recv": recv_ns,
+                "symbol": names.symbols[symbol] if symbol >= 0 else None,
+                "stream": names.streams[stream] if stream >= 0 else None,
+                "file": source.file,
+                "block": source.position,
+                "record": int(source.rows[row]),
+                "ts_start": numbering.last_ns,
+                "ts_end": recv_ns,
+                "cause": self._cause(numbering.last_ns, recv_ns),
+            }
+            numbering.holes.append(_Hole(numbering.last + 1, number - 1, told))
+            if len(numbering.holes) > HOLES_KEPT:
+                self._rows.append(numbering.holes.pop(0).told())
+        numbering.last, numbering.last_ns = number, recv_ns
+
+    def add_updates(self, gaps: list[Gap], symbols: list[str], streams: list[str], locate: Locate) -> None:
+        """Take the holes in the updates of a batch."""
+        for gap in gaps:
+            capture, sequence, record, recv_ns = gap.origin
+            file, position = locate(capture, sequence)
+            self._rows.append(
+                {
+                    "ts_recv": recv_ns,
+                    "symbol": symbols[gap.symbol] if gap.symbol >= 0 else None,
+                    "stream": streams[gap.stream] if gap.stream >= 0 else None,
+                    "file": file,
+                    "block": position,
+                    "record": record,
+                    "ts_start": gap.since_ns,
+                    "ts_end": recv_ns,
+                    "last_good_id": gap.last_id,
+                    "next_id": gap.next_id,
+                    "cause": self._cause(gap.since_ns, recv_ns),
+                }
+            )
+
+    def finish(self) -> None:
+        """Say that nothing more comes: what is missing in the prints stays missing."""
+        holes = [hole.told() for numbering in self._numberings.values() for hole in numbering.holes]
+        self._rows += sorted(holes, key=lambda row: row["ts_end"])
+        self._numberings = {}
+
+    def take(self) -> pa.Table:
+        """Return the rows known since the last call."""
+        rows, self._rows = self._rows, []
+        return pa.Table.from_pylist(rows, schema=GAPS)
+
+    def _learn(self, block: Block) -> None:
+        """Take note of what a block says may have torn holes."""
+        header = block.header
+        capture = header.capture_id.hex()
+        due, last_ns = self._behind.get(capture, (header.sequence, header.min_recv_ns))
+        begin, end = (header.min_recv_ns, header.max_recv_ns) if header.records else (last_ns, last_ns)
+        if header.sequence != due:
+            self._events["damage"].append((last_ns, begin))
+        self._behind[capture] = header.sequence + header.span, end
+        for note in block.notes:
+            if note.get("note") == "loss" and note.get("count"):
+                self._events["loss"].append((begin, end))
+            elif note.get("note") == "connect" and isinstance(note.get("at_ns"), int):
+                self._events["reconnect"].append((note["at_ns"], note["at_ns"]))
+
+    def _cause(self, begin_ns: int, end_ns: int) -> str:
+        for cause, spans in self._events.items():
+            if any(begin <= end_ns and end >= begin_ns for begin, end in spans):
+                return cause
+        return "sequence"
+
+
+def _first_of(hole: _Hole) -> int:
+    return hole.first
