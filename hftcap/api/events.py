@@ -67,7 +67,9 @@ def replay(
     """
     selection = Selection(symbols, streams, connections)
     run = Run(open_recordings(as_paths(paths)), selection=selection)
-    pacer = Pacer(Pace(speed_of(speed), max_gap_ns), clock or SystemClock())
+    pacer = Pacer(
+        Pace(speed_of(speed), max_gap_ns), clock or SystemClock(), counts=selection.forecast_of if selection else None
+    )
     events = _Events(run, selection)
     return (event for piece in pacer.pieces(run.chunks(until_ns, start_ns=start_ns)) for event in events.of(piece))
 

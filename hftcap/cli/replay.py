@@ -105,13 +105,18 @@ def replay(
     if (loop or passes is not None) and report is not None:
         raise typer.BadParameter("--report takes one pass: leave out --loop and --passes")
     pace = _pace(speed, mps, max_gap)
-    part = Part(
-        Selection(symbol or (), stream or (), connection or ()), *_window(open_recordings(captures), start, end)
-    )
+    selection = Selection(symbol or (), stream or (), connection or ())
+    part = Part(selection, *_window(open_recordings(captures), start, end))
     clock = SystemClock()
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signal())
-        pacer = Pacer(pace, clock, stopped=stopped, ready=_wait_for_enter if start_paused else None)
+        pacer = Pacer(
+            pace,
+            clock,
+            stopped=stopped,
+            ready=_wait_for_enter if start_paused else None,
+            counts=selection.forecast_of if selection else None,
+        )
         wanted = None if loop and passes is None else passes or 1
         played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=report is not None)
         tables = None if report is None else stack.enter_context(_report(report, played.run, interval, force=force))

@@ -1,11 +1,23 @@
 """Which records a run is about: by symbol, stream and connection."""
 
+import re
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hftcap.binance.messages import Message, RestDepth
+from hftcap.binance.parser import parse
+from hftcap.binance.streams import parse_stream
+from hftcap.capture.format import Kind
+from hftcap.capture.reader import Chunk
 
 _KIND_OF_TYPE = {"depthUpdate": "depth", "partialDepth": "depth"}
 """What a message is called in stream names where that is not the name of its event."""
+
+
+_ENVELOPE = re.compile(rb'\{"stream":"([!-\[\]-~]+)"')
+"""A name as the venue writes it, without escapes."""
 
 
 class Selection:
@@ -43,9 +55,39 @@ class Selection:
         kind = _KIND_OF_TYPE.get(message.type, message.type)
         return self._takes_stream(f"{(message.symbol or '').lower()}@{kind}")
 
+    def forecast_of(self, chunk: Chunk) -> NDArray[np.bool_]:
+        """Say of each record of a chunk whether it will be taken, by the name in its envelope alone where it has one.
+
+        What pacing counts before anything is parsed. It differs from `takes` only where an envelope's name and its
+        content are not of the same symbol.
+        """
+        block, first, stop = chunk.block, chunk.first, chunk.stop
+        taken = np.ones(stop - first, dtype=np.bool_)
+        conns, kinds = block.columns.conn[first:stop].tolist(), block.columns.kind[first:stop].tolist()
+        requests = block.requests()
+        for at, payload in enumerate(block.payload_list(first, stop)):
+            conn, kind = conns[at], kinds[at]
+            named = _ENVELOPE.match(payload)
+            if kind == Kind.WS_BINARY:
+                taken[at] = self.takes_unnamed(conn)
+            elif named and kind == Kind.WS_TEXT:
+                taken[at] = (not self.connections or conn in self.connections) and self._takes_name(named[1].decode())
+            else:
+                asked = requests.get(first + at, {}).get("symbol")
+                taken[at] = self.takes(parse(payload, rest=kind == Kind.REST, symbol=asked), conn)
+        return taken
+
     def takes_unnamed(self, connection: int) -> bool:
         """Say whether a payload of which nothing is known but its connection is taken."""
         return not (self.symbols or self.streams) and (not self.connections or connection in self.connections)
+
+    def _takes_name(self, name: str) -> bool:
+        """Say whether what comes under a stream's name is taken."""
+        if self.symbols:
+            stream = parse_stream(name)
+            if stream is None or stream.payload_symbol not in self.symbols:
+                return False
+        return not self.streams or self._takes_stream(name)
 
     def _takes_stream(self, name: str) -> bool:
         taken = self._taken.get(name)

@@ -17,8 +17,10 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hftcap.capture.reader import Chunk
 from hftcap.clock import Clock
@@ -33,6 +35,9 @@ SLICE_NS = 40_000_000
 """No sleep is longer, so that a stop is obeyed within this."""
 PIECE_RECORDS = 256
 """No piece has more records, so that a backlog is handed over with a fresh time, and a stop obeyed, every so many."""
+PIECE_NS = 1_000_000
+"""Nor so many that the consumer needs longer, going by the piece before: all of a piece count as handed over at once,
+and this bounds what that leaves out."""
 
 REST_NS = 5_000_000
 """A wait this long is a rest: time for what can wait, as folding the lateness into its histogram, up to 2.5 ms."""
@@ -47,9 +52,10 @@ def _never() -> bool:
 class Pacer:
     """One paced replay over any number of passes.
 
-    `stopped` is asked before each piece and at least every 40 ms; once True, nothing more is handed over. Records
-    whose timeline is before `start_ns` pass at once, uncounted: they only bring the books up to there. `ready` is
-    called, once, before the first record from there on; the pace begins when it returns.
+    `stopped` is asked before each piece and at least every 40 ms; once True, nothing more is handed over. `ready` is
+    called, once, before the first record; the pace begins when it returns. `counts` says of each record of a chunk
+    whether it is one of those that are wanted: at a fixed rate the others take no time, and their lateness is not
+    counted.
 
     `at_rest` is called in waits of more than REST_NS, for work that takes a few milliseconds and can wait for that.
 
@@ -64,7 +70,7 @@ class Pacer:
         *,
         stopped: Callable[[], bool] = _never,
         ready: Callable[[], object] | None = None,
-        start_ns: int | None = None,
+        counts: Callable[[Chunk], NDArray[np.bool_]] | None = None,
     ) -> None:
         self.schedule = Schedule(pace)
         self.planned_ns = 0
@@ -73,8 +79,9 @@ class Pacer:
         self._clock = clock
         self.stopped = stopped
         self._ready = ready
-        self._start_ns = start_ns
+        self._counts = counts
         self._begun = False
+        self._most = 1  # records that the next piece may have
         self._lateness = Histogram()
         self._uncounted = array("q")
 
@@ -92,21 +99,17 @@ class Pacer:
         """
         self.schedule.next_pass()
         for chunk in chunks:
-            first = chunk.first if self._start_ns is None else chunk.upto(self._start_ns - 1)
             if self.stopped():
                 return
-            if not chunk.records or first == chunk.stop:
+            if not chunk.records:
                 yield chunk
                 continue
-            if first > chunk.first:
-                yield replace(chunk, stop=first)
             if not self._begun and not self._begin():
                 return
-            rest = chunk if first == chunk.first else replace(chunk, first=first)
             if self.schedule.pace.rate is None:
-                yield rest
+                yield chunk
             else:
-                yield from self._paced(rest)
+                yield from self._paced(chunk)
 
     def _begin(self) -> bool:
         if self._ready is not None:
@@ -117,7 +120,8 @@ class Pacer:
 
     def _paced(self, chunk: Chunk) -> Iterator[Chunk]:
         schedule = self.schedule
-        positions = schedule.place(chunk.timeline_ns[chunk.rows])
+        counted = None if self._counts is None else self._counts(chunk)
+        positions = schedule.place(chunk.timeline_ns[chunk.rows], counted)
         anchor = None
         due: list[int] = []
         at = 0
@@ -129,13 +133,16 @@ class Pacer:
             now = self._wait(due[at])
             if now is None:
                 return
-            stop = bisect_right(due, now, at, min(at + PIECE_RECORDS, len(due)))
+            stop = bisect_right(due, now, at, min(at + self._most, len(due)))
             piece = replace(chunk, first=chunk.first + at, stop=chunk.first + stop)
             handed = self._clock.mono_ns()
-            self._uncounted.extend([handed - each for each in due[at:stop]])
+            late = [handed - each for each in due[at:stop]]
+            self._uncounted.extend(late if counted is None else compress(late, counted[at:stop].tolist()))
             self.planned_ns, self.actual_ns = due[stop - 1] - schedule.begin_ns, handed - schedule.begin_ns
             at = stop
             yield piece
+            taken_ns = max(self._clock.mono_ns() - handed, 1)
+            self._most = min(max(PIECE_NS * piece.records // taken_ns, 1), PIECE_RECORDS)
 
     def _wait(self, due_ns: int) -> int | None:
         """Return the time once `due_ns` is reached, None when told to stop before."""

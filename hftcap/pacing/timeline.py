@@ -129,14 +129,18 @@ class Schedule:
         self.anchor = Anchor(self.anchor.mono_ns + passed.__floor__(), position)
         self.pace = replace(self.pace, speed=speed)
 
-    def place(self, timeline_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    def place(self, timeline_ns: NDArray[np.int64], counted: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Return the positions of the next records; each record is placed once, in order.
 
+        At a fixed rate one that is not `counted` has the position of the one before it.
         A step backwards is no time at all: a record before the latest so far has the latest's position.
         """
         if not len(timeline_ns):
             return np.empty(0, np.int64)
-        gaps = self._gaps(timeline_ns) if self.pace.mps is None else np.ones(len(timeline_ns), np.uint64)
+        if self.pace.mps is None:
+            gaps = self._gaps(timeline_ns)
+        else:
+            gaps = np.ones(len(timeline_ns), np.uint64) if counted is None else counted.astype(np.uint64)
         # The gaps sum up to at most the width of int64, which is what uint64 holds; the bound then leaves room.
         steps = np.minimum(np.cumsum(gaps, dtype=np.uint64), np.uint64(FAR_NS - self._position))
         positions = steps.view(np.int64) + np.int64(self._position)
