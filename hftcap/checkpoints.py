@@ -27,6 +27,7 @@ import zstandard
 import hftcap.binance.control
 import hftcap.binance.depth_sync
 import hftcap.binance.fields
+import hftcap.binance.frames
 import hftcap.binance.ids
 import hftcap.binance.lines
 import hftcap.binance.messages
@@ -54,6 +55,7 @@ _MODULES = (
     hftcap.binance.control,
     hftcap.binance.depth_sync,
     hftcap.binance.fields,
+    hftcap.binance.frames,
     hftcap.binance.ids,
     hftcap.binance.lines,
     hftcap.binance.messages,

@@ -18,6 +18,7 @@ CAPPED_E8 = INT64_MAX
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(DECIMALS + 1))
 _CACHE_LIMIT = 65_536
 _CACHED_CHARS = 40
+_WHOLE_SURE = 10
 
 
 def parse_e8(text: object) -> int:
@@ -61,11 +62,27 @@ class DecimalCache(dict[object, int]):
 
     Prices and sizes repeat, so most conversions become a lookup. Bounded: at 65,536 texts of at most 40 characters
     it forgets everything and starts again, so memory stays below about 10 MB.
+
+    `capped` is set when a text with the value `CAPPED_E8` is asked for, and stays set until the caller resets it.
     """
 
+    capped = False
+
     def __missing__(self, text: object) -> int:
+        # The usual text first, in fewer steps than parse_e8 takes: ten digits and eight decimals fit an int64.
+        if type(text) is str and text.isascii():
+            whole, _, fraction = text.partition(".")
+            digits = whole + fraction
+            if 0 < len(whole) <= _WHOLE_SURE and 0 < len(fraction) <= DECIMALS and digits.isdigit():
+                value = int(digits) * _POWERS[DECIMALS - len(fraction)]
+                if len(self) >= _CACHE_LIMIT:
+                    self.clear()
+                self[text] = value
+                return value
         value = parse_e8(text)
-        if len(str(text)) <= _CACHED_CHARS:
+        if value == CAPPED_E8:
+            self.capped = True  # and never remembered, so that the next one is noticed as well
+        elif len(str(text)) <= _CACHED_CHARS:
             if len(self) >= _CACHE_LIMIT:
                 self.clear()
             self[text] = value

@@ -197,6 +197,36 @@ def test_the_cache_agrees_with_the_function(texts):
         assert outcome(cache.__getitem__, text) == outcome(parse_e8, text)
 
 
+@given(
+    st.one_of(
+        st.from_regex(r"[0-9]{0,12}(\.[0-9]{0,10})?", fullmatch=True),
+        st.text(alphabet="0123456789.eE+-_ \n\u0661\uff11\u00b2", max_size=12),
+        st.integers(INT64_MAX - 9, INT64_MAX + 9).map(lambda value: f"{value // SCALE}.{value % SCALE:08d}"),
+    )
+)
+@settings(max_examples=500)
+@example("9999999999.99999999")
+@example("10000000000.00000000")
+@example("92233720368.54775807")
+def test_the_cache_converts_every_text_as_the_function_does(text):
+    """It takes fewer steps for the usual text, and ends in the same value or the same refusal for all."""
+    cache = DecimalCache()
+    assert outcome(cache.__getitem__, text) == outcome(parse_e8, text)
+    assert outcome(cache.__getitem__, text) == outcome(parse_e8, text)
+
+
+@pytest.mark.parametrize("text", ["92233720368.54775807", "0092233720368.54775807", "0" * 50 + "92233720368.54775807"])
+def test_the_cache_says_each_time_that_a_text_is_the_cap(text):
+    """Whoever resets the flag learns of the next saturated size too; no other text sets it."""
+    cache = DecimalCache()
+    for _ in range(3):
+        assert cache["92233720368.54775806"] == CAPPED_E8 - 1
+        assert not cache.capped
+        assert cache[text] == CAPPED_E8
+        assert cache.capped
+        cache.capped = False
+
+
 @pytest.mark.parametrize("found", [None, True, 1, 1.5, b"1"], ids=repr)
 def test_the_cache_takes_no_number_for_a_text(found):
     """What is no text is refused by the cache too, also after the text of the same number was seen."""

@@ -11,7 +11,9 @@ from hftcap.fixed import INT64_MAX
 
 Fields = dict[str, Any]  # Any: decoded JSON
 
-_MS_MAX = INT64_MAX // 1_000_000
+MS_MAX = INT64_MAX // 1_000_000
+"""The latest time in milliseconds that nanoseconds can hold."""
+
 _US_MIN = 10**14
 _US_MAX = INT64_MAX // 1_000
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
@@ -41,7 +43,7 @@ def event_ns_if_any(data: Fields) -> int | None:
 def venue_ns(value: Any) -> int:  # Any: decoded JSON
     """Turn the venue's milliseconds or microseconds, told apart by magnitude, into nanoseconds."""
     if type(value) is int:
-        if 0 <= value <= _MS_MAX:
+        if 0 <= value <= MS_MAX:
             return value * 1_000_000
         if _US_MIN <= value <= _US_MAX:
             return value * 1_000

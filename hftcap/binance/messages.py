@@ -21,6 +21,8 @@ from typing import ClassVar
 
 import msgspec
 
+from hftcap.fixed import CAPPED_E8
+
 Level = tuple[int, int]
 """Price and size of a level, both scaled by 1e8; size 0 removes the level."""
 
@@ -288,3 +290,19 @@ class Oddity(Message, frozen=True, kw_only=True):
     def type(self) -> str:
         """The sort of oddity."""
         return self.oddity or OddityKind.UNKNOWN
+
+
+def mark_capped(message: Message) -> Message:
+    """Flag a message of which a size stands at the venue's cap, where it means "this much or more"."""
+    match message:
+        case Trade() | AggTrade() | BlockTrade():
+            sizes = [message.size_e8]
+        case BookTicker():
+            sizes = [message.bid_sz_e8, message.ask_sz_e8]
+        case DepthDiff() | PartialDepth() | RpiDepth() | RestDepth():
+            sizes = [size for _, size in (*message.bids, *message.asks)]
+        case _:
+            return message
+    if CAPPED_E8 not in sizes:
+        return message
+    return msgspec.structs.replace(message, oddity=OddityKind.SIZE_CAPPED)

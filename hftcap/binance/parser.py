@@ -1,4 +1,4 @@
-"""Payload bytes to messages: the reference implementation, and the only place that spells the venue's letters.
+"""Payload bytes to messages: the reference implementation, which with `frames` alone spells the venue's letters.
 
 Any key order, unknown keys ignored, the last of duplicate keys wins, escapes and white space as JSON has them,
 envelope or none, arrays, answers and errors told apart. Nothing here raises on any payload: what cannot be typed
@@ -28,6 +28,7 @@ from hftcap.binance.fields import (
     venue_ns,
     whole,
 )
+from hftcap.binance.frames import UNUSUAL, Heads
 from hftcap.binance.messages import (
     OTHER_EVENTS,
     TICKER_EVENTS,
@@ -52,12 +53,13 @@ from hftcap.binance.messages import (
     ServerShutdown,
     Ticker,
     Trade,
+    mark_capped,
 )
 from hftcap.binance.streams import StreamName, StreamType, parse_stream
 from hftcap.errors import NotADecimal, Unrepresentable
-from hftcap.fixed import CAPPED_E8, DecimalCache
+from hftcap.fixed import DecimalCache
 
-_CAPPED_TEXT = b"92233720368.54775807"
+_BRACE = ord("}")
 _STREAMS_REMEMBERED = 16_384
 _decode = msgspec.json.Decoder().decode
 
@@ -66,7 +68,9 @@ class Parser:
     """Parse payloads one at a time, remembering decimal texts and stream names (both bounded)."""
 
     def __init__(self) -> None:
-        self._e8 = DecimalCache().__getitem__
+        self._decimals = DecimalCache()
+        self._e8 = self._decimals.__getitem__
+        self._usual = Heads()
         self._streams: dict[str, StreamName | None] = {}
         self._typed: dict[str, Callable[[Fields, str | None], Message]] = {
             "trade": self._trade,
@@ -89,6 +93,16 @@ class Parser:
         bare `lastUpdateId` body is taken for a REST snapshot. `symbol` is the one a REST request asked for;
         `stream` the name of the only stream of a raw connection, used where the payload has no envelope.
         """
+        head, _, body = payload.partition(b'"data":')
+        usual = None if rest else self._usual.get(head)
+        if usual is not None and body and body[-1] == _BRACE:
+            typed, name = usual
+            try:
+                message = typed(body[:-1], name, self._decimals)
+                if not self._decimals.capped:
+                    return message
+            except UNUSUAL:
+                pass  # said below what it is instead
         try:
             value = _decode(payload)
             if rest:
@@ -98,8 +112,11 @@ class Parser:
                     # Rebound here, so that an oddity, too, has the name in its envelope.
                     stream, value = text(value["stream"]), value["data"]
                 message = self._message(value, stream, symbol, rest)
-            if _CAPPED_TEXT in payload or b"\\u" in payload:
-                return _mark_capped(message)
+                if usual is None:
+                    self._usual.learn(head, message)
+            if self._decimals.capped:
+                self._decimals.capped = False
+                return mark_capped(message)
             return message
         except Unrepresentable as error:
             return Oddity(oddity=OddityKind.UNREPRESENTABLE, detail=str(error), stream=stream, symbol=symbol)
@@ -381,19 +398,3 @@ class Parser:
 def parse(payload: bytes, *, rest: bool | None = None, symbol: str | None = None, stream: str | None = None) -> Message:
     """Parse one payload; see `Parser.parse`, which is cheaper for many."""
     return Parser().parse(payload, rest=rest, symbol=symbol, stream=stream)
-
-
-def _mark_capped(message: Message) -> Message:
-    """Flag a message of which a size stands at the venue's cap, where it means "this much or more"."""
-    match message:
-        case Trade() | AggTrade() | BlockTrade():
-            sizes = [message.size_e8]
-        case BookTicker():
-            sizes = [message.bid_sz_e8, message.ask_sz_e8]
-        case DepthDiff() | PartialDepth() | RpiDepth() | RestDepth():
-            sizes = [size for _, size in (*message.bids, *message.asks)]
-        case _:
-            return message
-    if CAPPED_E8 not in sizes:
-        return message
-    return msgspec.structs.replace(message, oddity=OddityKind.SIZE_CAPPED)

@@ -78,9 +78,7 @@ class ReferenceKernel:
         self._selection = selection or None  # an empty one takes all: nothing to ask for each record
         self._levels = levels
         self._parse = Parser().parse
-        self._symbol_index: dict[str | None, int] = {None: -1}
-        self._stream_index: dict[str | None, int] = {None: -1}
-        self._kind_index: dict[str, int] = {}
+        self._index_names()
         self._touch: dict[int, Touch] = {}
 
     @property
@@ -157,9 +155,7 @@ class ReferenceKernel:
         """Take up a state in place of this kernel's own."""
         self.symbols, self.streams, self.kinds = list(state.symbols), list(state.streams), list(state.kinds)
         self.captures = list(state.captures)
-        self._symbol_index = {None: -1} | {name: index for index, name in enumerate(self.symbols)}
-        self._stream_index = {None: -1} | {name: index for index, name in enumerate(self.streams)}
-        self._kind_index = {name: index for index, name in enumerate(self.kinds)}
+        self._index_names()
         load_feed(self.feed, state.feed)
         self._touch = {}
         for symbol, book in self.books.items():
@@ -296,27 +292,24 @@ class ReferenceKernel:
         self._touch[symbol] = touch
         return touch
 
-    def _symbol(self, name: str | None) -> int:
-        return _index(name, self._symbol_index, self.symbols)
-
-    def _stream(self, name: str | None) -> int:
-        return _index(name, self._stream_index, self.streams)
-
-    def _kind(self, name: str) -> int:
-        index = self._kind_index.get(name)
-        if index is None:
-            index = self._kind_index[name] = len(self.kinds)
-            self.kinds.append(name)
-        return index
+    def _index_names(self) -> None:
+        self._symbol = _Indices(self.symbols).__getitem__
+        self._stream = _Indices(self.streams).__getitem__
+        self._kind = _Indices(self.kinds).__getitem__
 
 
-def _index(name: str | None, known: dict[str | None, int], table: list[str]) -> int:
-    index = known.get(name)
-    if index is None:
+class _Indices(dict[str | None, int]):
+    """The index of each name in a table, which grows as names are asked for; -1 for None."""
+
+    def __init__(self, table: list[str]) -> None:
+        super().__init__({None: -1} | {name: index for index, name in enumerate(table)})
+        self._table = table
+
+    def __missing__(self, name: str | None) -> int:
         assert name is not None  # noqa: S101  None has an index
-        index = known[name] = len(table)
-        table.append(name)
-    return index
+        index = self[name] = len(self._table)
+        self._table.append(name)
+        return index
 
 
 def _result(columns: Columns, rows: NDArray[np.intp], log: ChangeLog | None) -> Result:

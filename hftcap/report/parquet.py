@@ -18,7 +18,7 @@ from hftcap.report.latency import LatencyTable
 from hftcap.report.schema import NAME, SCHEMA_VERSION, TABLES
 from hftcap.report.tables import Locate, Source, bbo, book_updates, messages, trades
 
-ROW_GROUP = 131_072
+ROW_GROUP = 65_536
 """Rows of a row group: what bounds a report's memory."""
 
 
