@@ -78,6 +78,8 @@ class Replay:
             self.passes += 1
             if self._pacer.stopped() or self.passes == self._wanted:
                 break
+            if part.start_ns is not None:
+                self._pacer.pause()  # the way to the part is no silence in it
             self.run = self._new_run()
             stats.symbols = {}
         finish(stats, self.run)

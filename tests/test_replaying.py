@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from hftcap.capture.reader import open_recordings
+from hftcap.capture.reader import Recording, open_recordings
 from hftcap.clock import SystemClock
 from hftcap.kernel import Selection
-from hftcap.pacing import Pace, Pacer, mps_of
+from hftcap.pacing import Pace, Pacer, mps_of, speed_of
 from hftcap.replaying import Part, Replay
 from hftcap.stats import collect, to_json
+from tests.fakes import FakeClock
 from tests.test_pipeline import write
 
 ALL = Part(Selection())
@@ -58,6 +59,22 @@ def test_a_loop_without_end_stops_when_told(folder):
     assert told == replay.stats.records
     assert 500 < told < 500 + 257
     assert replay.passes == 1 + told // run(new_replay(folder))
+
+
+def test_the_way_to_a_part_makes_no_further_pass_late(folder):
+    """Each pass opens the capture and replays unseen up to the part; a loop over it keeps its pace all the same."""
+    clock = FakeClock()
+
+    def open_again() -> list[Recording]:
+        clock.now_ns += 3_600_000_000_000
+        return open_recordings([folder])
+
+    stamps = [int(at) for chunk in open_recordings([folder])[0].chunks() for at in chunk.timeline_ns]
+    pacer = Pacer(Pace(speed_of("1")), clock)
+    part = Part(Selection(), start_ns=stamps[len(stamps) // 2])
+    assert run(Replay(open_again, pacer, part, passes=3)) == pacer.lateness.n > 0
+    assert pacer.lateness.max < 1_000_000
+    assert pacer.planned_ns == 3 * (stamps[-1] - part.start_ns)
 
 
 @pytest.mark.parametrize("mps", [None, "500000"])

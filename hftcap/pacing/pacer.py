@@ -17,7 +17,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import compress
+from itertools import chain, compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ and this bounds what that leaves out."""
 
 REST_NS = 5_000_000
 """A wait this long is a rest: time for what can wait, as folding the lateness into its histogram, up to 2.5 ms."""
+_ASKED_ABOUT = 64
+"""Of so many records at a time `counts` is asked: it may parse them, which for a block took up to 20 ms and made all
+that was due meanwhile late."""
 _UNCOUNTED = 65_536
 """So many values may wait for that (512 KiB); then they are counted between two pieces, and it shows as lateness."""
 
@@ -81,6 +84,7 @@ class Pacer:
         self._ready = ready
         self._counts = counts
         self._begun = False
+        self._paused_ns: int | None = None
         self._most = 1  # records that the next piece may have
         self._lateness = Histogram()
         self._uncounted = array("q")
@@ -94,11 +98,11 @@ class Pacer:
     def pieces(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """Yield the records of one pass when they are due, in order; notes without records pass at once.
 
-        A further pass begins when the plan of the one before ends. A consumer that pauses or changes the speed tells
-        `schedule` so before it takes the next piece.
+        A further pass begins when the plan of the one before ends. A consumer that changes the speed tells `schedule`
+        so before it takes the next piece.
         """
         self.schedule.next_pass()
-        for chunk in chunks:
+        for chunk in chain.from_iterable(map(self._parts, chunks)):
             if self.stopped():
                 return
             if not chunk.records:
@@ -106,10 +110,21 @@ class Pacer:
                 continue
             if not self._begun and not self._begin():
                 return
+            if self._paused_ns is not None:
+                self.schedule.hold(self._clock.mono_ns() - self._paused_ns)
+                self._paused_ns = None
             if self.schedule.pace.rate is None:
                 yield chunk
             else:
                 yield from self._paced(chunk)
+
+    def pause(self) -> None:
+        """Leave out of the plan what passes from now until the next record is there, as a way through records unseen.
+
+        Before the beginning there is nothing to leave out.
+        """
+        if self._begun:
+            self._paused_ns = self._clock.mono_ns()
 
     def _begin(self) -> bool:
         if self._ready is not None:
@@ -117,6 +132,13 @@ class Pacer:
         self._begun = True
         self.schedule.begin(self._clock.mono_ns())
         return not self.stopped()
+
+    def _parts(self, chunk: Chunk) -> list[Chunk]:
+        """Cut a chunk to what is placed at a time."""
+        if self._counts is None or self.schedule.pace.rate is None or not chunk.records:
+            return [chunk]
+        firsts = range(chunk.first, chunk.stop, _ASKED_ABOUT)
+        return [replace(chunk, first=first, stop=min(first + _ASKED_ABOUT, chunk.stop)) for first in firsts]
 
     def _paced(self, chunk: Chunk) -> Iterator[Chunk]:
         schedule = self.schedule

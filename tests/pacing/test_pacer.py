@@ -129,6 +129,25 @@ def test_a_stop_ends_a_long_wait():
     assert clock.now_ns < 100 * MS + 2 * SLICE_NS
 
 
+@pytest.mark.parametrize("speed", ["1", "max"])
+def test_a_stop_is_obeyed_before_the_first_record_and_between_chunks(speed):
+    """While it is being waited for to be ready, too; nothing more is handed over."""
+    clock = FakeClock()
+    seen: list[int] = []
+    stop = True
+    never_ready = Pacer(
+        Pace(speed_of(speed)), clock, stopped=lambda: stop and seen == [1], ready=lambda: seen.append(1)
+    )
+    assert list(never_ready.pieces(chunks_of([0], [0]))) == []
+    stop = False
+    pacer = Pacer(Pace(speed_of(speed)), clock, stopped=lambda: stop)
+    found = []
+    for piece in pacer.pieces(chunks_of([0], [], [0])):
+        found.append(piece.position)
+        stop = True
+    assert found == [0]
+
+
 def test_the_pace_begins_when_it_is_said_to_be_ready():
     """The wait before counts neither as planned nor as late; it is asked for once, before the first record."""
     clock = FakeClock()
@@ -145,6 +164,44 @@ def test_the_pace_begins_when_it_is_said_to_be_ready():
     assert found[0][2] > 10_000 * MS
     assert pacer.lateness.max < 1_000, "a few looks at the clock, which this one charges for"
     assert pacer.planned_ns == 4 * MS, "two passes, one after the other"
+
+
+def test_a_pause_is_left_out_of_the_plan():
+    """Neither the pause nor a way to the next record makes anything late; what was late before stays late."""
+    clock = FakeClock()
+    pacer = Pacer(Pace(speed_of("1")), clock)
+    chunks = chunks_of([0, 10 * MS], [20 * MS])
+    pacer.pause()  # before the beginning: nothing to leave out
+    clock.now_ns += 1_000 * MS
+    before_ns = clock.now_ns
+    assert handed(pacer, chunks, clock, work_ns=7 * MS)[0][2] - before_ns < 1_000
+    pacer.pause()
+    clock.now_ns += 1_000 * MS
+    found = handed(pacer, chunks, clock)
+    assert found[-1][2] - found[0][2] == pytest.approx(13 * MS, abs=1_000), "the second pass caught up, and held once"
+    assert pacer.lateness.max == pytest.approx(7 * MS, abs=1_000), "of the second pass's first record"
+    assert (pacer.planned_ns, pacer.actual_ns) == (40 * MS, pytest.approx(40 * MS, abs=1_000))
+
+
+def test_what_counts_is_asked_of_few_records_at_a_time():
+    """What it takes to say delays a few, not a block; without a pace it is not asked at all."""
+    asked: list[int] = []
+
+    def counts(chunk: Chunk) -> np.ndarray:
+        asked.append(chunk.records)
+        clock.now_ns += chunk.records * 20_000
+        return np.ones(chunk.records, dtype=np.bool_)
+
+    clock = FakeClock()
+    chunks = chunks_of([at * MS for at in range(1_000)], [], [1_000 * MS])
+    pacer = Pacer(Pace(speed_of("1")), clock, counts=counts)
+    assert [record for _, record, _ in handed(pacer, chunks, clock)] == [*range(1_000), 0]
+    assert sum(asked) == pacer.lateness.n == 1_001
+    assert pacer.lateness.max < 2 * MS
+    assert [piece for piece in pacer.pieces(chunks) if not piece.records] == [chunks[1]], "its notes are not lost"
+    asked.clear()
+    assert list(Pacer(Pace(None), clock, counts=counts).pieces(chunks)) == chunks
+    assert asked == []
 
 
 def test_without_a_pace_nothing_waits_and_nothing_is_late():
