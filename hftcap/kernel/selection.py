@@ -16,7 +16,7 @@ _KIND_OF_TYPE = {"depthUpdate": "depth", "partialDepth": "depth"}
 """What a message is called in stream names where that is not the name of its event."""
 
 
-_ENVELOPE = re.compile(rb'\{"stream":"([!-\[\]-~]+)"')
+_ENVELOPE = re.compile(rb'\{"stream":"([!#-\[\]-~]+)"')
 """A name as the venue writes it, without escapes."""
 
 
@@ -36,6 +36,7 @@ class Selection:
         self.streams = frozenset(streams)
         self.connections = frozenset(connections)
         self._taken: dict[str, bool] = {}
+        self._names: dict[bytes, bool] = {}
 
     def __bool__(self) -> bool:
         return bool(self.symbols or self.streams or self.connections)
@@ -71,7 +72,7 @@ class Selection:
             if kind == Kind.WS_BINARY:
                 taken[at] = self.takes_unnamed(conn)
             elif named and kind == Kind.WS_TEXT:
-                taken[at] = (not self.connections or conn in self.connections) and self._takes_name(named[1].decode())
+                taken[at] = (not self.connections or conn in self.connections) and self._takes_name(named[1])
             else:
                 asked = requests.get(first + at, {}).get("symbol")
                 taken[at] = self.takes(parse(payload, rest=kind == Kind.REST, symbol=asked), conn)
@@ -81,13 +82,15 @@ class Selection:
         """Say whether a payload of which nothing is known but its connection is taken."""
         return not (self.symbols or self.streams) and (not self.connections or connection in self.connections)
 
-    def _takes_name(self, name: str) -> bool:
+    def _takes_name(self, name: bytes) -> bool:
         """Say whether what comes under a stream's name is taken."""
-        if self.symbols:
-            stream = parse_stream(name)
-            if stream is None or stream.payload_symbol not in self.symbols:
-                return False
-        return not self.streams or self._takes_stream(name)
+        taken = self._names.get(name)
+        if taken is None:
+            stream = parse_stream(name.decode())
+            symbol = None if stream is None else stream.payload_symbol
+            of_symbol = not self.symbols or symbol in self.symbols
+            taken = self._names[name] = of_symbol and (not self.streams or self._takes_stream(name.decode()))
+        return taken
 
     def _takes_stream(self, name: str) -> bool:
         taken = self._taken.get(name)

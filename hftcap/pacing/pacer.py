@@ -35,6 +35,8 @@ SLICE_NS = 40_000_000
 """No sleep is longer, so that a stop is obeyed within this."""
 PIECE_RECORDS = 256
 """No piece has more records, so that a backlog is handed over with a fresh time, and a stop obeyed, every so many."""
+PIECE_LEAST = 4
+"""A piece may have so many in any case, or a consumer with a fixed cost of a millisecond would never catch up."""
 PIECE_NS = 1_000_000
 """Nor so many that the consumer needs longer, going by the piece before: all of a piece count as handed over at once,
 and this bounds what that leaves out."""
@@ -85,7 +87,7 @@ class Pacer:
         self._counts = counts
         self._begun = False
         self._paused_ns: int | None = None
-        self._most = 1  # records that the next piece may have
+        self._most = PIECE_LEAST  # records that the next piece may have
         self._lateness = Histogram()
         self._uncounted = array("q")
 
@@ -164,7 +166,7 @@ class Pacer:
             at = stop
             yield piece
             taken_ns = max(self._clock.mono_ns() - handed, 1)
-            self._most = min(max(PIECE_NS * piece.records // taken_ns, 1), PIECE_RECORDS)
+            self._most = min(max(PIECE_NS * piece.records // taken_ns, PIECE_LEAST), PIECE_RECORDS)
 
     def _wait(self, due_ns: int) -> int | None:
         """Return the time once `due_ns` is reached, None when told to stop before."""

@@ -6,8 +6,8 @@
     due_ns   = anchor.mono_ns + (position - anchor.position) / rate, rounded down to the nanosecond
 
 Positions are whole numbers and the rate is a fraction of whole numbers, so a due time is exact however far it is
-from the anchor, and the same in whatever pieces the timeline comes. The anchor moves only on a pause, a seek or a
-change of speed; passes of a loop follow each other on one anchor.
+from the anchor, and the same in whatever pieces the timeline comes. The anchor moves only on a pause;
+passes of a loop follow each other on one anchor.
 """
 
 import re
@@ -117,17 +117,6 @@ class Schedule:
         assert self.anchor is not None  # noqa: S101 - what has not begun cannot pause
         self.anchor = replace(self.anchor, mono_ns=self.anchor.mono_ns + span_ns)
         self.begin_ns += span_ns
-
-    def change_speed(self, speed: Fraction, mono_ns: int) -> None:
-        """Go on at another speed from where the plan stands at `mono_ns`; what was due by then stays due by then."""
-        assert self.anchor is not None  # noqa: S101 - before the beginning there is no place to go on from
-        before = self.pace.rate
-        assert before is not None  # noqa: S101 - a replay that never waits has no plan
-        position = self.anchor.position + (mono_ns - self.anchor.mono_ns) * before.numerator // before.denominator
-        # The instant of that whole position, not `mono_ns`: so the change costs less than a nanosecond of the plan.
-        passed = Fraction(position - self.anchor.position) / before
-        self.anchor = Anchor(self.anchor.mono_ns + passed.__floor__(), position)
-        self.pace = replace(self.pace, speed=speed)
 
     def place(self, timeline_ns: NDArray[np.int64], counted: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Return the positions of the next records; each record is placed once, in order.

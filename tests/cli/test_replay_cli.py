@@ -81,6 +81,13 @@ def test_a_selection_is_all_that_is_counted(hftcap, capture, tmp_path):
     assert 0 < both["messages"] <= sum(conn in (1, 2) for *_, conn in records_of(capture))
 
 
+def test_a_pace_is_that_of_what_is_selected(hftcap, capture):
+    """At a rate only selected messages take time, and the lateness is of these alone."""
+    found = hftcap("replay", capture, "--stream", "trade", "--mps", "1000", "--json").json
+    assert found["lateness_ns"]["n"] == found["messages"] > 10
+    assert found["pace"]["planned_s"] == pytest.approx((found["messages"] - 1) / 1_000)
+
+
 @pytest.mark.parametrize("words", [["-s", "DOGEUSDT"], ["--connection", "77"], ["--end", "2000-01-01T00:00:00Z"]])
 def test_a_selection_of_nothing_is_refused(words, hftcap, capture):
     """It is a mistake more often than not: one sentence that repeats what was asked for."""
