@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hftcap.capture.reader import open_recordings
-from hftcap.cli import main
-from tests.corpus.test_truth import CAPTURES, sources
+from tests.corpus.test_truth import CAPTURES, run_hftcap, sources, together
 
 TIMES = ("ts_recv", "ts_event", "ts_trade", "ts_start", "ts_end")
 
@@ -29,23 +28,13 @@ class Reported(NamedTuple):
     payloads: dict[tuple[str, int, int], Any]
 
 
-# A capture's tests stay in one process, where its report is made once.
-@pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"report-{name}")) for name in CAPTURES]
-)
+@pytest.fixture(scope="module", params=[together(name) for name in CAPTURES])
 def made(request, corpus, tmp_path_factory) -> Reported:
     truth = json.loads((corpus / "truth.json").read_text())
     folder = tmp_path_factory.mktemp("report")
     capture, tables = folder / "capture", folder / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        for words in (
-            ["import", "--from", CAPTURES[request.param], *sources(corpus, truth, request.param), "-o", capture],
-            ["replay", capture, "--report", tables],
-        ):
-            patch.setattr("sys.argv", ["hftcap", *map(str, words)])
-            with pytest.raises(SystemExit) as end:
-                main()
-            assert not end.value.code
+    run_hftcap("import", "--from", CAPTURES[request.param], *sources(corpus, truth, request.param), "-o", capture)
+    run_hftcap("replay", capture, "--report", tables)
     return Reported(truth[request.param], capture, tables, payloads_by_place(capture))
 
 
@@ -215,7 +204,7 @@ def same(found: duckdb.DuckDBPyRelation, expected: pa.Array) -> bool:
     return found.to_arrow_table().column(0).combine_chunks().equals(expected)
 
 
-@pytest.mark.parametrize("made", ["hb24_spot_btcusdt", "cf_2107_usdm", "cf_2110_us"], indirect=True)
+@pytest.mark.parametrize("made", [together(name) for name in ("cf_2107_usdm", "hb24_spot_ethusdt_day1")], indirect=True)
 def test_the_same_capture_gives_the_same_bytes(made, tmp_path, hftcap):
     """Whatever the pieces: a second run, and one at a pace that hands over a few records at a time."""
     before = {path.name: path.read_bytes() for path in made.tables.iterdir()}

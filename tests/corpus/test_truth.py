@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from hftcap.cli import main
+
 CAPTURES = {
     "hb24_spot_btcusdt": "hftbacktest",
     "hb24_usdm_btcusdt": "hftbacktest",
@@ -42,18 +44,30 @@ def sources(corpus: Path, truth: dict[str, Any], case: str) -> list[Path]:
     return [corpus / "cryptofeed" / "sample_data_v2" / (files[0].name.removesuffix(".0") + ".jsonl.zst")]
 
 
-@pytest.fixture(params=CASES)
+def together(case: str) -> Any:
+    """Return a case as a parameter whose tests stay in one process, where its capture is made once."""
+    return pytest.param(case, marks=pytest.mark.xdist_group(f"corpus-{case}"))
+
+
+@pytest.fixture(scope="module", params=[together(case) for case in CASES])
 def case(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def imported(case, corpus, truth, hftcap, tmp_path) -> Path:
-    name = case.partition(":")[0]
-    out = tmp_path / "capture"
-    ran = hftcap("import", "--from", CAPTURES[name], *sources(corpus, truth, case), "-o", out)
-    assert ran.code == 0, ran.err
+@pytest.fixture(scope="module")
+def imported(case, corpus, truth, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("truth") / "capture"
+    run_hftcap("import", "--from", CAPTURES[case.partition(":")[0]], *sources(corpus, truth, case), "-o", out)
     return out
+
+
+def run_hftcap(*words: object) -> None:
+    """Run a command line where no test's own fixture can, and expect it to succeed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["hftcap", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
 
 
 def payloads_of(files: list[Path]) -> list[bytes]:
@@ -177,7 +191,7 @@ TOUCH_CHECKS = {
 }
 
 
-@pytest.mark.parametrize("case", sorted(TOUCH_CHECKS), indirect=True)
+@pytest.mark.parametrize("case", [together(case) for case in sorted(TOUCH_CHECKS)], indirect=True)
 def test_books_agree_with_the_book_tickers_as_measured_before(case, imported, hftcap):
     """As many comparisons, and as many equal, as the protocol notes and the corpus's README report."""
     depths = [symbol["depth"] for symbol in hftcap("stats", imported, "--json").json["symbols"].values()]
