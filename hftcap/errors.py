@@ -19,6 +19,7 @@ HftcapError                  something this package refuses or cannot do; the co
 ├── NoDepth                  a symbol of which the capture has no depth
 ├── MarketsDiffer            captures of more than one market in one run
 ├── MarketUnknown            a damaged capture no longer says which market it is of
+├── GoldenUnusable           a golden file that is missing or is none (exit 2)
 ├── NothingSelected          a selection that no record is in
 ├── BadInstant               a time on the command line that cannot be read (exit 2)
 ├── BadPace                  a speed or rate that is no positive number (exit 2)
@@ -265,6 +266,17 @@ class BadPace(HftcapError):
         what, found = self.args
         choice = ", or max" if what == "speed" else ""
         return f"{found!r} is no {what}: expected a positive number with at most nine decimals{choice}"
+
+
+class GoldenUnusable(HftcapError):
+    """A golden file that cannot be read, or is none."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        path, reason = self.args
+        return f"{path}: cannot be used as a golden file: {reason}"
 
 
 class NothingSelected(HftcapError):

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "kernel": {"errors", "fixed", "capture", "binance", "book"},
     "report": {"errors", "fixed", "capture", "binance", "kernel", "latency"},
     "pacing": {"errors", "clock", "capture", "latency"},
+    "golden": {"errors", "capture", "binance", "kernel"},
     "pipeline": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "checkpoints"},
     "checkpoints": {"errors", "fixed", "capture", "binance", "book", "kernel"},
     "stats": {"errors", "fixed", "capture", "binance", "book", "kernel", "latency", "pipeline"},
@@ -40,9 +41,9 @@ MAY_IMPORT = {
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
 THIRD_PARTY_HOME = {
     "zstandard": {"capture", "checkpoints", "interop"},
-    "numpy": {"capture", "kernel", "latency", "pacing", "pipeline", "stats", "report"},
+    "numpy": {"capture", "kernel", "latency", "pacing", "golden", "pipeline", "stats", "report"},
     "pyarrow": {"kernel", "report", "interop", "api"},
-    "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints"},
+    "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints", "golden"},
     "rich": {"cli"},
     "typer": {"cli"},
 }

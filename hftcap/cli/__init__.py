@@ -13,7 +13,7 @@ import typer
 
 from hftcap import __version__
 from hftcap.cli.console import say
-from hftcap.errors import BadInstant, HftcapError
+from hftcap.errors import BadInstant, GoldenUnusable, HftcapError
 
 FAILED, USAGE, LOST = 1, 2, 3
 
@@ -56,7 +56,7 @@ def main() -> None:
     """Run the command line; never let a traceback out for anything this package foresees."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except BadInstant as error:
+    except (BadInstant, GoldenUnusable) as error:
         _end(USAGE, str(error))
     except HftcapError as error:
         _end(FAILED, str(error))

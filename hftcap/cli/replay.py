@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hftcap.cli import payloads
-from hftcap.cli.console import progress, say, show, show_json, show_table, stop_on_signal
-from hftcap.cli.options import STDIN, AsJson, Captures, instant_ns, span_ns, span_text
+from hftcap.cli.console import progress, say, show, show_json, stop_on_signal
+from hftcap.cli.golden import golden_files, say_difference
+from hftcap.cli.options import STDIN, AsJson, Captures, instant_ns, span_ns
+from hftcap.cli.replay_summary import show_summary, to_json
 from hftcap.clock import SystemClock
 from hftcap.errors import NothingSelected, WriteFailed
 
 if TYPE_CHECKING:
     from hftcap.capture.reader import Chunk, Recording
-    from hftcap.pacing import Pace, Verdict
+    from hftcap.pacing import Pace
     from hftcap.pipeline import Run
     from hftcap.report.parquet import Report
-    from hftcap.stats.collect import Stats
 
     Write = Callable[[Chunk, list[int]], None]
 
@@ -33,6 +34,8 @@ _EPILOG = """[bold]Examples[/bold]
   hftcap replay btc --speed 10 --max-gap 1s               ten times as fast as it came, silences cut to a second
 
   hftcap replay btc --start +30s --end -1m --symbol BTCUSDT --stream trade
+
+  hftcap replay btc --write-golden btc.golden             … then, after each change: --golden btc.golden
 
   hftcap replay btc --speed 1 --output - | my-consumer    payloads, a line each, when they are due
 
@@ -81,6 +84,12 @@ def replay(
         float, typer.Option(min=0.001, max=604_800, help="Seconds per row of the latency table.")
     ] = 1.0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an earlier report or output.")] = False,
+    golden: Annotated[
+        Path | None, typer.Option("--golden", metavar="FILE", help="Hold every message against this golden file.")
+    ] = None,
+    write_golden: Annotated[
+        Path | None, typer.Option("--write-golden", metavar="FILE", help="Write a golden file.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write payloads when due; - is stdout.")
     ] = None,
@@ -95,18 +104,24 @@ def replay(
     grades the run. A slow consumer makes messages late, never lost. With --report the tables messages, trades,
     book_updates, bbo, latency and gaps are written as Parquet.
 
-    Ctrl-C ends the replay in good order, with its summary. Exit code 3 where records are known to be lost.
+    --golden names the first message that is no longer read as it was, or leads to another book.
+
+    Ctrl-C ends the replay in good order, with its summary. Exit code 3 where records are known to be lost, or a
+    message differs from the golden file; 2 where that is missing.
     """
     from hftcap.capture.reader import open_recordings
     from hftcap.kernel import Selection
     from hftcap.pacing import Pacer, grade
     from hftcap.replaying import Part, Replay
 
-    if (loop or passes is not None) and report is not None:
-        raise typer.BadParameter("--report takes one pass: leave out --loop and --passes")
+    wanted = None if loop and passes is None else passes or 1
+    if wanted != 1 and (report or golden or write_golden):
+        raise typer.BadParameter("--report and golden files take one pass: leave out --loop and --passes")
     pace = _pace(speed, mps, max_gap)
     selection = Selection(symbol or (), stream or (), connection or ())
     part = Part(selection, *_window(open_recordings(captures), start, end))
+    if part and (golden or write_golden):
+        raise typer.BadParameter("a golden file is of whole captures: leave out what selects a part of them")
     clock = SystemClock()
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signal())
@@ -117,36 +132,44 @@ def replay(
             ready=_wait_for_enter if start_paused else None,
             counts=selection.forecast_of if selection else None,
         )
-        wanted = None if loop and passes is None else passes or 1
-        played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=report is not None)
-        tables = None if report is None else stack.enter_context(_report(report, played.run, interval, force=force))
-        if tables is not None:
-            tables_of = tables
-            played.sinks.append(lambda batch: tables_of.add(batch.chunk, batch.result))
+        details = report is not None or golden is not None or write_golden is not None
+        played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=details)
+        tables = stack.enter_context(_report(report, played.run, interval, force=force))
+        regression = stack.enter_context(golden_files(played.run, write_golden, golden))
+        for each in (tables, regression):
+            if each is not None:
+                played.sinks.append(each.take)
         write = stack.enter_context(_payloads_to(output, output_format, force=force))
         advance = stack.enter_context(progress("replaying", played.run.file_bytes if wanted == 1 else None))
         begin_ns = clock.mono_ns()
         for batch in played.batches(advance):
             if write is not None:
                 write(batch.chunk, batch.rows.tolist())
+        wall_ns = clock.mono_ns() - begin_ns
         if tables is not None and played.held is not None:
             tables.add_changes(played.held)
-        wall_ns = clock.mono_ns() - begin_ns
+        if regression is not None and played.held is not None and not stopped():
+            regression.finish(played.held, played.stats)
     stats = played.stats
     if part and not stats.records and not stopped():
         raise NothingSelected(_named({"symbol": symbol, "stream": stream, "connection": connection}, start, end))
     verdict = grade(pace, pacer.lateness, pacer.planned_ns, pacer.actual_ns)
-    result = _summary(stats, wall_ns, verdict) | {"passes": played.passes, "interrupted": stopped()}
+    result = to_json(stats, wall_ns, verdict) | {"passes": played.passes, "interrupted": stopped()}
+    if regression is not None:
+        result |= regression.result
     talk = say if output == STDIN else show
     if as_json:
         show_json(result, to=talk)
     else:
-        _show(result, wall_ns, talk)
+        show_summary(result, wall_ns, talk)
     if tables is not None:
         say(f"{', '.join(f'{name} {rows:,} rows' for name, rows in tables.rows.items())} in {report}")
     for line in stats.damaged:
         say(f"hftcap: {line}")
-    if not stats.complete:
+    differs = not result.get("golden", {"ok": True})["ok"]
+    if differs:
+        say_difference(result["golden"])
+    if not stats.complete or differs:
         raise typer.Exit(3)
 
 
@@ -183,7 +206,11 @@ def _wait_for_enter() -> None:
     sys.stdin.readline()
 
 
-def _report(folder: Path, run: "Run", interval_s: float, *, force: bool) -> "Report":
+def _report(
+    folder: Path | None, run: "Run", interval_s: float, *, force: bool
+) -> "AbstractContextManager[Report | None]":
+    if folder is None:
+        return nullcontext()
     from hftcap.report.parquet import Report
 
     ids = [each.preamble.capture_id for each in run.recordings]
@@ -221,71 +248,3 @@ def _named(chosen: dict[str, Any], start: str | None, end: str | None) -> str:
     parts = [f"--{name} {value}" for name, values in chosen.items() for value in values or ()]
     parts += [f"--{name} {text}" for name, text in (("start", start), ("end", end)) if text is not None]
     return " ".join(parts)
-
-
-def _summary(stats: "Stats", wall_ns: int, verdict: "Verdict") -> dict[str, Any]:  # Any: the JSON of the contract
-    from hftcap.kernel import Kernel
-    from hftcap.pacing import Grade
-    from hftcap.stats.summary import depth_json
-
-    wall_s = wall_ns / 1e9
-    books = {
-        name: depth_json(symbol.book)
-        for name, symbol in sorted(stats.symbols.items())
-        if symbol.book is not None and symbol.book.has_depth
-    }
-    paced = {
-        "lateness_ns": verdict.lateness_ns,
-        "pace": {
-            "grade": str(verdict.grade),
-            "said": verdict.sentence,
-            "asked": verdict.asked,
-            "achieved": verdict.achieved,
-            "planned_s": verdict.planned_ns / 1e9,
-            "actual_s": verdict.actual_ns / 1e9,
-        },
-    }
-    return {
-        "messages": stats.records,
-        "records": stats.records,
-        "by_type": dict(sorted(stats.by_type.items())),
-        "oddities": dict(sorted(stats.oddities.items())),
-        "losses": stats.losses,
-        "gaps": sum(book["gaps"] for book in books.values()),
-        "wall_s": round(wall_s, 6),
-        "messages_per_s": round(stats.records / wall_s) if wall_s else None,
-        **({} if verdict.grade is Grade.NOT_PACED else paced),
-        "books": books,
-        "kernel": Kernel.name,
-    }
-
-
-def _show(result: dict[str, Any], wall_ns: int, talk: Callable[[str], None]) -> None:  # Any: the JSON of the contract
-    rate = result["messages_per_s"]
-    again = f" in {result['passes']} passes" if result["passes"] > 1 else ""
-    short = ", interrupted" if result["interrupted"] else ""
-    talk(
-        f"{result['messages']:,} messages{again} in {span_text(wall_ns)}{short}, {rate:,} a second, "
-        f"{result['kernel']} kernel"
-    )
-    types = ", ".join(f"{name} {count:,}" for name, count in result["by_type"].items())
-    talk(f"{types}; losses {result['losses']}")
-    if "pace" in result:
-        talk(result["pace"]["said"])
-    if result["oddities"]:
-        talk("odd: " + ", ".join(f"{name} {count:,}" for name, count in result["oddities"].items()))
-    rows = [
-        [
-            name,
-            book["state"],
-            f"{book['updates']:,}",
-            f"{book['gaps']:,}",
-            f"{book['stale']:,}",
-            f"{book['crossed']:,}",
-            f"{book['bookticker_equal']:,}/{book['bookticker_checked']:,}",
-        ]
-        for name, book in result["books"].items()
-    ]
-    if rows:
-        names = ["symbol", "book", "updates", "gaps", "stale", "crossed", "bookTicker agrees"]
-        show_table("", names, rows, words=2, to_stderr=talk is say)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,18 @@ from hftcap.report.tables import Locate, Source, bbo, book_updates, messages, tr
 
 ROW_GROUP = 65_536
 """Rows of a row group: what bounds a report's memory."""
+
+
+class Batch(Protocol):
+    """What `pipeline` hands on: a run of a block's records, and what the kernel made of them."""
+
+    @property
+    def chunk(self) -> Chunk:
+        """The records in their place."""
+
+    @property
+    def result(self) -> Result:
+        """What the kernel made of them."""
 
 
 class Report:
@@ -61,8 +73,12 @@ class Report:
                 table.discard()
             raise WriteFailed(folder, error.strerror or str(error)) from error
 
+    def take(self, batch: Batch) -> None:
+        """Take one batch of a run."""
+        self.add(batch.chunk, batch.result)
+
     def add(self, chunk: Chunk, result: Result) -> None:
-        """Take one batch: records of a block in its place, and what the kernel made of them."""
+        """Take records of a block in its place, and what the kernel made of them."""
         source = Source(chunk, result, self._kernel)
         self._latency.add(source, chunk.timeline_ns)
         self._gaps.add(source, chunk.first)
