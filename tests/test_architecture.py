@@ -34,6 +34,7 @@ MAY_IMPORT = {
     },
     "replaying": {"capture", "kernel", "pacing", "pipeline", "stats"},
     "verify": {"errors", "capture"},
+    "diff": {"capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
     "market": {"errors", "fixed", "clock", "capture", "binance", "book"},
 }
@@ -41,7 +42,7 @@ MAY_IMPORT = {
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
 THIRD_PARTY_HOME = {
     "zstandard": {"capture", "checkpoints", "interop"},
-    "numpy": {"capture", "kernel", "latency", "pacing", "golden", "pipeline", "stats", "report"},
+    "numpy": {"capture", "diff", "kernel", "latency", "pacing", "golden", "pipeline", "stats", "report"},
     "pyarrow": {"kernel", "report", "interop", "api"},
     "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints", "golden"},
     "rich": {"cli"},
