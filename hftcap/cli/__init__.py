@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_VERBS = ("import_", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "diff", "demo")
+_VERBS = ("import_", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "diff", "synth", "demo")
 
 
 def _show_version(wanted: bool) -> None:
