@@ -1,14 +1,14 @@
 """The orders that arrive at one symbol's book: limits, cancels and sweeps from seeded chance, in bursts.
 
-Each step is one order or cancel. Two fifths rest near the touch, as many are cancelled, and a fifth take what rests,
-mostly in the direction of the moment. Some steps begin a burst: a few hundred steps come 32 times as fast.
+Each step is one order or cancel. Two fifths rest near the touch, as many are cancelled, and a sixth take what rests,
+mostly in the direction of the moment. Some steps begin a burst: up to 511 steps come 32 times as fast.
 The book stays within bounds: at most `ORDERS` orders, at least `THIN - SWEEP_LEVELS` levels a side.
 """
 
 from hftcap.market.chance import WAIT_BITS, WAIT_SCALE_BITS, Draw, log_uniform, waits
 from hftcap.market.matching import BUY, SELL, Fill, HalfBook, OrderBook
 
-ORDERS = 640
+ORDERS = 1_600
 """Live orders at most, so also the levels of both sides together."""
 THIN = 16
 """A side with fewer levels gets an order, whatever was to happen."""
@@ -16,12 +16,12 @@ SWEEP_LEVELS = 8
 """A sweep reaches no deeper, so it cannot empty a side."""
 NEAR_BITS, FAR_BITS = 3, 9
 """How many ticks from the touch an order rests: as many near as far."""
-SIZE_BITS = 16
+SIZE_BITS, SWEEP_BITS = 16, 18
 BURST_SHIFT = 5
 BURST_BITS = 9
 
-_SWEEPS = 56  # of 256
-_IMPROVES = 48  # of 256, of the orders that rest
+_SWEEPS = 40  # of 256
+_IMPROVES = 64  # of 256, of the orders that rest
 _BURST_MASK = 0x3FF
 _TURN_MASK = 0x1F
 _REACH_BITS = SWEEP_LEVELS.bit_length() - 1
@@ -29,24 +29,39 @@ _NO_FILLS: list[Fill] = []
 
 
 class OrderFlow:
-    """What happens next in one book, from the bits of `draw` alone. `side` is that of the last order that took."""
+    """What happens next in one book, from the bits of `draw` alone. `side` is that of the last order that took.
 
-    __slots__ = ("_book", "_burst_left", "_draw", "_lean", "_live", "_next_order", "_start", "_waits", "side")
+    `per_second`, the messages wanted, bounds a burst to what comes in half a second.
+    """
 
-    def __init__(self, draw: Draw, book: OrderBook, start_ticks: int) -> None:
+    __slots__ = (
+        "_book",
+        "_burst_bits",
+        "_burst_left",
+        "_draw",
+        "_lean",
+        "_live",
+        "_next_order",
+        "_start",
+        "_waits",
+        "side",
+    )
+
+    def __init__(self, draw: Draw, book: OrderBook, start_ticks: int, per_second: int) -> None:
         self.side = BUY
         self._draw = draw
         self._book = book
         self._start = start_ticks
         self._lean = BUY
+        self._burst_bits = min(BURST_BITS, max(1, per_second.bit_length() - 1))
         self._burst_left = 0
         self._live: list[int] = []
         self._next_order = 0
         self._waits = waits()
 
     def open_book(self) -> None:
-        """Fill the book to three quarters before the market begins, around the start price."""
-        for number in range(ORDERS * 3 // 4):
+        """Fill the book to a quarter before the market begins, around the start price."""
+        for number in range(ORDERS // 4):
             word = self._draw(64)
             side = BUY if number & 1 else SELL
             self._rest(side, self._start - side * log_uniform(word, FAR_BITS), word >> 32)
@@ -65,7 +80,7 @@ class OrderFlow:
         book = self._book
         bids, asks = book.bids, book.asks
         if not (word >> 54) & _BURST_MASK and not self._burst_left:
-            self._burst_left = log_uniform(word >> 16, BURST_BITS)
+            self._burst_left = log_uniform(word >> 16, self._burst_bits)
         choice = word & 0xFF
         side = BUY if word & 0x100 else SELL
         word >>= 9
@@ -104,7 +119,7 @@ class OrderFlow:
         limit = side * other.keys[reach]
         rests = not word >> 20 & 3
         self._next_order += 1
-        fills = self._book.submit(self._next_order, side, limit, log_uniform(word >> 22, SIZE_BITS), rests=rests)
+        fills = self._book.submit(self._next_order, side, limit, log_uniform(word >> 22, SWEEP_BITS), rests=rests)
         if rests and self._next_order in self._book:
             self._live.append(self._next_order)
         return fills

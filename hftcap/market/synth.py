@@ -23,6 +23,7 @@ from hftcap.market.chance import draw_of
 from hftcap.market.feed import MS
 from hftcap.market.instrument import instrument_of
 from hftcap.market.network import Delays, HostClock, Network
+from hftcap.market.pace import Pace
 from hftcap.market.plan import START_NS, Plan, stream_of
 from hftcap.market.truth import Truth
 from hftcap.market.venue import SymbolMarket, UpdateIds
@@ -189,7 +190,7 @@ class _Run:
                 _names(plan)[instrument.symbol],
                 plan.seed,
                 shared or UpdateIds(draw_of(plan.seed, "ids", instrument.symbol), shared=False),
-                plan.rate / (place + 1) / whole,
+                Pace(plan.rate / (place + 1) / whole, plan.end_ns),
                 truth,
                 self._send,
                 self._depth_sent,

@@ -13,7 +13,7 @@ from hftcap.market.pace import Pace
 from hftcap.market.plan import START_NS
 from hftcap.market.truth import SymbolTruth, Truth
 
-PACE_EVERY_NS = 50 * MS
+PACE_EVERY_NS = 20 * MS
 _FOREIGN_BITS = 3
 _NONE: frozenset[int] = frozenset()
 
@@ -51,7 +51,7 @@ class SymbolMarket:
         names: list[StreamName],
         seed: int,
         ids: UpdateIds,
-        per_second: float,
+        pace: Pace,
         truth: Truth,
         send: Send,
         request: Callable[[int, "SymbolMarket"], None],
@@ -60,7 +60,9 @@ class SymbolMarket:
         self.awaits_snapshot = True
         self.book = OrderBook()
         self._ids = ids
-        self._flow = OrderFlow(draw_of(seed, "flow", self.symbol), self.book, instrument.start_ticks)
+        self._flow = OrderFlow(
+            draw_of(seed, "flow", self.symbol), self.book, instrument.start_ticks, int(pace.per_second)
+        )
         self._flow.open_book()
         self.book.bids.drain()
         self.book.asks.drain()
@@ -73,7 +75,7 @@ class SymbolMarket:
         self.feed = SymbolFeed(instrument, market, names, self.book, self.update_id, draw, send, self._depth_sent)
         self._has_depth = self.feed.has_depth
         self._request = request
-        self._pace = Pace(per_second)
+        self._pace = pace
         self._adjust_ns = START_NS + PACE_EVERY_NS
 
     def first_step(self) -> Timer:

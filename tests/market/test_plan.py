@@ -1,0 +1,69 @@
+"""A plan that cannot be made is refused in words; gaps from a seed lie apart and inside the run."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hftcap.binance.endpoints import Market
+from hftcap.market.plan import START_NS, Plan, flaw_of, spread_gaps, stream_of, without_overlap
+
+SECOND = 1_000_000_000
+PLAN = Plan(seed=1, duration_ns=10 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"market": Market.COINM}, "coinm"),
+        ({"duration_ns": 0}, "duration"),
+        ({"symbols": ()}, "symbol"),
+        ({"symbols": ("BTCUSDT", "BTCUSDT")}, "twice"),
+        ({"streams": ("trade", "trade")}, "twice"),
+        ({"symbols": ("btcusdt",)}, "upper case"),
+        ({"symbols": ("BTC@USDT",)}, "no symbol"),
+        ({"streams": ("depth@0ms",)}, "btcusdt@depth@0ms"),
+        ({"streams": ("kline_1M",)}, "kline_1M"),
+        ({"streams": ("kline_1m@+08:00",)}, "kline_1m"),
+        ({"market": Market.USDM, "streams": ("depth@1000ms",)}, "depth@1000ms"),
+        ({"streams": ("ticker",)}, "ticker"),
+        ({"gaps": (START_NS + 10 * SECOND,)}, "gap"),
+        ({"handovers": (START_NS - 1,)}, "handover"),
+    ],
+)
+def test_what_cannot_be_made_is_said(change, word):
+    """One sentence that names it."""
+    flaw = flaw_of(replace(PLAN, **change))
+    assert flaw is not None and word in flaw
+
+
+@pytest.mark.parametrize("market", [Market.SPOT, Market.USDM])
+def test_a_plan_without_flaw(market):
+    """The defaults, any symbol, every stream there is."""
+    tails = (
+        "trade",
+        "aggTrade",
+        "bookTicker",
+        "depth",
+        "depth@100ms",
+        "depth5@100ms",
+        "depth20",
+        "kline_1d",
+        "miniTicker",
+    )
+    assert flaw_of(replace(PLAN, market=market)) is None
+    assert flaw_of(replace(PLAN, market=market, symbols=("测试USDT", "X"), streams=tails)) is None
+    assert (stream_of("X", "depth@0ms", market) is None) == (market is Market.SPOT)
+
+
+@given(st.integers(1, 20), st.integers(0, 5))
+def test_gaps_from_a_seed_lie_apart(count, seed):
+    """As many as asked for, each over before the next begins, all inside the run."""
+    duration, gap = 100 * SECOND, SECOND
+    gaps = spread_gaps(count, duration, gap, seed)
+    assert len(gaps) == count
+    assert all(after - before > gap for before, after in pairwise(gaps))
+    assert gaps[0] > START_NS and gaps[-1] + gap < START_NS + duration
+    assert without_overlap(replace(PLAN, gaps=gaps, gap_ns=gap)).gaps == gaps
