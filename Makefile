@@ -50,6 +50,7 @@ soak: .venv/.ready-test  ## damage captures and kill writers by the thousand (ha
 	@echo "==> Running the soak tests in bench"
 	@.venv/bin/python bench/soak_damage.py $(ARGS)
 	@.venv/bin/python bench/soak_kill.py $(ARGS)
+	@.venv/bin/python bench/soak_synth.py
 	@if [ -n "$$HFTCAP_CORPUS" ]; then .venv/bin/python bench/soak_large.py; \
 	    else echo "==> bench/soak_large.py needs HFTCAP_CORPUS: left out"; fi
 

@@ -12,6 +12,9 @@ MARKETS = (Market.SPOT, Market.USDM)
 DEFAULT_STREAMS = ("trade", "bookTicker", "depth@100ms")
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
+LONGEST_NS = 3_650 * 86_400 * 1_000_000_000
+CONNECTIONS_MAX = 65_000
+"""A capture numbers connections with 16 bits."""
 _MINUTE_MS = 60_000
 KLINE_MS = {
     "1s": 1_000,
@@ -80,8 +83,8 @@ def flaw_of(plan: Plan) -> str | None:
     """Say what keeps a plan from being made, None where nothing does."""
     if plan.market not in MARKETS:
         return f"there is no synthetic market of {plan.market}: expected {' or '.join(MARKETS)}"
-    if plan.duration_ns <= 0:
-        return "the market must run for some time: expected a duration above 0"
+    if not 0 < plan.duration_ns <= LONGEST_NS or abs(plan.link.offset_ns) > LONGEST_NS:
+        return "expected a duration above 0, and neither that nor the clock's offset beyond ten years"
     for what, names in (("symbol", plan.symbols), ("stream", plan.streams)):
         if not names or len(set(names)) < len(names):
             return f"expected at least one {what}, and none of them twice"
@@ -91,6 +94,9 @@ def flaw_of(plan: Plan) -> str | None:
         for tail in plan.streams:
             if stream_of(symbol, tail, plan.market) is None:
                 return f"{plan.market} has no stream {symbol.lower()}@{tail} that could be written"
+    connections = (1 + len(plan.handovers) + len(plan.gaps)) * plan.link.lines * 2
+    if connections > CONNECTIONS_MAX:
+        return f"{connections} connections would be opened, at most {CONNECTIONS_MAX} have a number"
     if not all(START_NS <= at_ns < plan.end_ns for at_ns in plan.handovers + plan.gaps):
         return "a handover or gap is not between the market's start and its end"
     return None

@@ -34,6 +34,7 @@ HOST = "synth.invalid"
 OVERLAP_NS = 500 * MS
 """How long old and new connections run beside each other at a handover."""
 CLOCK_EVERY_NS = 10_000 * MS
+PROGRESS_BYTES = 1 << 18
 SNAPSHOT_AFTER_NS = 20 * MS
 """How long after a symbol's first diff on new connections its snapshot is asked for."""
 AGAIN_AFTER_NS = 2_000 * MS
@@ -84,7 +85,7 @@ _CONTROL, _TIMERS, _ORDERS = range(3)
 def synthesize(plan: Plan, out: Path, version: str, progress: Callable[[int], None] = lambda _: None) -> Summary:
     """Make the market of a plan and write its capture into `out`; the same plan gives the same bytes.
 
-    `progress` is called with the bytes of every message pushed.
+    `progress` is called with the bytes pushed since it was called last, every 256 KiB.
 
     Raises:
         ValueError: a stream that the market does not have, or that is not written.
@@ -165,6 +166,7 @@ class _Run:
         self._plan = plan
         self._truth = truth
         self._progress = progress
+        self._pushed_bytes = 0
         self._schedule = Schedule()
         self._instruments = [instrument_of(symbol, plan.market) for symbol in plan.symbols]
         self._weight = 0
@@ -239,7 +241,10 @@ class _Run:
     def _send(self, kind: str, payload: bytes, now_ns: int) -> None:
         self.messages += 1
         self.network.send(self._route[kind], payload, now_ns)
-        self._progress(len(payload))
+        self._pushed_bytes += len(payload)
+        if self._pushed_bytes >= PROGRESS_BYTES:
+            self._progress(self._pushed_bytes)
+            self._pushed_bytes = 0
 
     # Connections
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hftcap.binance.endpoints import Market
-from hftcap.market.plan import START_NS, Plan, flaw_of, spread_gaps, stream_of, without_overlap
+from hftcap.market.plan import START_NS, Link, Plan, flaw_of, spread_gaps, stream_of, without_overlap
 
 SECOND = 1_000_000_000
 PLAN = Plan(seed=1, duration_ns=10 * SECOND)
@@ -19,6 +19,9 @@ PLAN = Plan(seed=1, duration_ns=10 * SECOND)
     [
         ({"market": Market.COINM}, "coinm"),
         ({"duration_ns": 0}, "duration"),
+        ({"duration_ns": 10**19}, "ten years"),
+        ({"link": Link(offset_ns=-(10**19))}, "ten years"),
+        ({"link": Link(lines=64), "gaps": tuple(range(START_NS, START_NS + 600))}, "connections"),
         ({"symbols": ()}, "symbol"),
         ({"symbols": ("BTCUSDT", "BTCUSDT")}, "twice"),
         ({"streams": ("trade", "trade")}, "twice"),
