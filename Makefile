@@ -46,7 +46,7 @@ bench: .venv/.ready-bench  ## run the benchmarks
 	@echo "==> Running the benchmarks in bench"
 	@.venv/bin/pytest bench -q $(ARGS)
 
-soak: .venv/.ready-test  ## damage captures and kill writers by the thousand (half an hour); ARGS="..." goes to each script
+soak: .venv/.ready-test  ## damage captures and kill writers by the thousand, hold twenty markets (an hour); ARGS="..." goes to each script
 	@echo "==> Running the soak tests in bench"
 	@.venv/bin/python bench/soak_damage.py $(ARGS)
 	@.venv/bin/python bench/soak_kill.py $(ARGS)
