@@ -6,7 +6,7 @@ A run over one recording may begin in the middle: the kernel takes up a state fr
 replays the rest of the way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -17,9 +17,12 @@ from hftcap.binance.endpoints import Market
 from hftcap.capture.merge import merged
 from hftcap.capture.reader import Chunk, Finding, Place, Recording
 from hftcap.checkpoints import Head, SidecarWriter, open_sidecar, parser_digest
-from hftcap.errors import MarketsDiffer, MarketUnknown
+from hftcap.errors import MarketsDiffer, MarketUnknown, NothingSelected
 from hftcap.kernel import Columns, Kernel, Result, Selection
-from hftcap.kernel.result import joined
+from hftcap.kernel.gathered import Gathered
+
+GATHERED = 4_096
+"""Records counted at once: what a count costs is then little beside what a record does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +43,23 @@ class Batch:
         return self.result.rows
 
     @property
-    def recv_ns(self) -> NDArray[np.int64]:
-        """The wall clock at receipt of each row, epoch nanoseconds."""
-        chunk = self.chunk
-        return chunk.block.received(chunk.first, chunk.stop)[self.result.rows - chunk.first]
-
-    @property
     def records(self) -> int:
         """Number of selected records."""
         return len(self.result.rows)
 
 
-def joined_batches(pieces: list[Batch]) -> Batch:
-    """Return pieces of one block that follow each other as one; there must be one at least."""
-    first, last = pieces[0], pieces[-1]
-    if first is last:
-        return first
-    return Batch(replace(first.chunk, stop=last.chunk.stop), joined([piece.result for piece in pieces]))
+def gathered(batches: Iterable[Batch], least: int = GATHERED) -> Iterator[Gathered]:
+    """Yield batches gathered until there are at least so many records, in order; none is left out."""
+    pieces: list[Batch] = []
+    records = 0
+    for batch in batches:
+        pieces.append(batch)
+        records += batch.records
+        if records >= least:
+            yield Gathered(pieces)
+            pieces, records = [], 0
+    if pieces:
+        yield Gathered(pieces)
 
 
 class Run:
@@ -79,6 +82,8 @@ class Run:
         levels: bool = False,
     ) -> None:
         self.recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
+        if not self.recordings:
+            raise NothingSelected("an empty list of captures")
         markets = {recording.preamble.market for recording in self.recordings}
         if len(markets) > 1:
             raise MarketsDiffer(tuple(sorted(markets)))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from hftcap.capture.reader import Recording
 from hftcap.kernel import Result, Selection
+from hftcap.kernel.gathered import Gathered
 from hftcap.pacing import Pacer
-from hftcap.pipeline import Batch, Run, joined_batches
-from hftcap.stats.collect import Stats, add_batch, finish
+from hftcap.pipeline import GATHERED, Batch, Run
+from hftcap.stats.collect import Stats, add, finish
 
 PIECES_KEPT = 256
-"""So many pieces are counted at last, rest or no rest: joining them takes 4 ms."""
+"""So many pieces are counted at last, rest or no rest: gathering them takes 4 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Part:
 class Replay:
     """Passes over recordings.
 
-    Pieces come when they are due, and what is done for each delays the next; `sinks` take them joined, when the pacer
-    rests or a block ends, for what need not be at once, as the counting itself.
+    Pieces come when they are due, and what is done for each delays the next; `sinks` take them gathered, when the
+    pacer rests or there are enough of them, for what need not be at once, as the counting itself.
 
     `open_again` gives the recordings anew for each pass, `passes` says how many there are, None for no end. `stats`
     counts over all passes, its symbols and books are of the last alone. `run` and `held` are the last pass's, too:
@@ -48,7 +49,7 @@ class Replay:
         passes: int | None = 1,
         levels: bool = False,
     ) -> None:
-        self.sinks: list[Callable[[Batch], None]] = []
+        self.sinks: list[Callable[[Gathered], None]] = []
         self.stats = Stats()
         self.passes = 0
         self.held: Result | None = None
@@ -58,6 +59,9 @@ class Replay:
         self._wanted = passes
         self._levels = levels
         self._pieces: list[Batch] = []
+        self._records = 0
+        # As fast as it goes there is nothing to be late for, and merging gives pieces of a few records each.
+        self._most = GATHERED if pacer.schedule.pace.rate is None else PIECES_KEPT
         self._pacer.at_rest = self._settle
         self.run = self._new_run()
 
@@ -67,11 +71,10 @@ class Replay:
         while True:
             run = self.run
             for piece in run.batches(part.until_ns, progress, start_ns=part.start_ns, pieces=self._pacer.pieces):
-                if self._pieces and piece.chunk.block is not self._pieces[0].chunk.block:
-                    self._settle()
                 self._pieces.append(piece)
+                self._records += piece.records
                 yield piece
-                if piece.chunk.stop == piece.chunk.block.records or len(self._pieces) >= PIECES_KEPT:
+                if self._records >= GATHERED or len(self._pieces) >= self._most:
                     self._settle()  # now, and not when the next piece is due
             self._settle()
             self.held = run.finish()
@@ -87,11 +90,11 @@ class Replay:
     def _settle(self) -> None:
         if not self._pieces:
             return
-        batch = joined_batches(self._pieces)
-        self._pieces = []
-        add_batch(self.stats, batch, self.run)
+        rows = Gathered(self._pieces)
+        self._pieces, self._records = [], 0
+        add(self.stats, rows, self.run)
         for sink in self.sinks:
-            sink(batch)
+            sink(rows)
 
     def _new_run(self) -> Run:
         return Run(self._open_again(), selection=self._part.selection, levels=self._levels)

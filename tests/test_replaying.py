@@ -83,7 +83,7 @@ def test_sinks_get_every_record_once_in_order(mps, folder):
     pace = Pace(None) if mps is None else Pace(None, mps=mps_of(mps))
     replay = new_replay(folder, Pacer(pace, SystemClock()))
     sunk = []
-    replay.sinks.append(lambda batch: sunk.extend((batch.chunk.position, int(row)) for row in batch.rows))
+    replay.sinks.append(lambda rows: sunk.extend(zip(rows.block.tolist(), rows.record.tolist(), strict=True)))
     came = [(batch.chunk.position, int(row)) for batch in replay.batches() for row in batch.rows]
     assert sunk == came
 

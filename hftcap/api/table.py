@@ -6,7 +6,7 @@ from hftcap.api.records import Paths, as_paths
 from hftcap.capture.reader import open_recordings
 from hftcap.kernel import Columns
 from hftcap.kernel.columns import STATES
-from hftcap.pipeline import Run
+from hftcap.pipeline import Run, gathered
 from hftcap.report.arrays import floats, integers, names
 from hftcap.report.schema import BBO, MESSAGES
 from hftcap.report.tables import Source, messages
@@ -31,10 +31,10 @@ def read_columns(paths: Paths, *, books: bool = True) -> pa.Table:
     touch = [field for field in BBO if field.name.endswith(("_00", "_00_e8")) or field.name == "state"]
     schema = pa.schema(kept + touch if books else kept)
     parts = []
-    for batch in run.batches():
-        part = messages(Source(batch.chunk, batch.result, run.kernel)).drop_columns(list(_LATER))
+    for rows in gathered(run.batches()):
+        part = messages(Source(rows, run.kernel)).drop_columns(list(_LATER))
         if books:
-            for field, column in zip(touch, _touch(batch.columns), strict=True):
+            for field, column in zip(touch, _touch(rows.columns), strict=True):
                 part = part.append_column(field, column)
         parts.append(part)
     return pa.concat_tables([schema.empty_table(), *parts]).unify_dictionaries()

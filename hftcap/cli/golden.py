@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hftcap.cli.console import say
 
 if TYPE_CHECKING:
+    from hftcap.capture.block import Block
     from hftcap.golden.file import GoldenCheck, GoldenWriter
     from hftcap.kernel import Result
-    from hftcap.pipeline import Batch, Run
+    from hftcap.kernel.gathered import Gathered
+    from hftcap.pipeline import Run
     from hftcap.stats.collect import Stats
 
 
@@ -32,18 +34,17 @@ class Golden:
         if check is not None:
             check.head(head)
 
-    def take(self, batch: "Batch") -> None:
-        """Take a batch of the replay."""
-        line = self._digester.block(batch.chunk, batch.result)
-        if line is None:
-            return
-        if self._writer is not None:
-            self._writer.take(line)
-        if self._check is not None:
-            before = self._check.first
-            rows = self._check.block(line)
-            if before is None and len(rows):
-                self._decoded = _decoded(batch, int(rows[0]))
+    def take(self, rows: "Gathered") -> None:
+        """Take records of the replay."""
+        for piece in rows.pieces:
+            line = self._digester.block(piece.chunk, piece.result)
+            if line is not None and self._writer is not None:
+                self._writer.take(line)
+            if line is not None and self._check is not None:
+                before = self._check.first
+                differing = self._check.block(line)
+                if before is None and len(differing):
+                    self._decoded = _decoded(piece.chunk.block, int(differing[0]))
 
     def finish(self, held: "Result", stats: "Stats") -> None:
         """Say that the replay came to its end; without this no file is written and nothing is said to be as it was."""
@@ -112,12 +113,11 @@ def say_difference(result: dict[str, Any]) -> None:  # Any: JSON
         say(f"hftcap: now it is {first['decoded']}")
 
 
-def _decoded(batch: "Batch", record: int) -> str:
+def _decoded(block: "Block", record: int) -> str:
     """Return what we make of a record now, in words."""
     from hftcap.binance.parser import parse
     from hftcap.capture.format import Kind
 
-    block = batch.chunk.block
     payload = block.payload(record)
     kind = Kind(int(block.columns.kind[record]))
     if kind is Kind.WS_BINARY:

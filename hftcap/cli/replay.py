@@ -147,7 +147,7 @@ def replay(
                 write(batch.chunk, batch.rows.tolist())
         wall_ns = clock.mono_ns() - begin_ns
         if tables is not None and played.held is not None:
-            tables.add_changes(played.held)
+            tables.finish(played.held)
         if regression is not None and played.held is not None and not stopped():
             regression.finish(played.held, played.stats)
     stats = played.stats

@@ -9,15 +9,16 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hftcap.binance.depth_sync import Change
+from hftcap.binance.depth_sync import BookState, Change
 from hftcap.binance.lines import Origin
 from hftcap.binance.messages import DepthDiff, Level
-from hftcap.book.levels import Levels
-from hftcap.kernel.columns import NULL
+from hftcap.book.levels import NO_ASK, NO_BID, Levels
+from hftcap.kernel.columns import NULL, STATE_CODE
 
 
 class BookSide(IntEnum):
@@ -92,6 +93,35 @@ _UPDATE_FIELDS = (
 _ROW_FIELDS = ("side", "action", "price_e8", "size_e8", "flags")
 
 
+@dataclass(slots=True)
+class TouchColumns:
+    """A row for each update that changed a book, in the order in which they were applied: the book's touch after it.
+
+    Places, names and `recv_ns` as in `LevelColumns`. `at` is the index in its block of the record that led to it, which
+    is a later one where the update had waited. Prices and sizes are `NULL` where a side is empty; `state` is the index
+    of the book's state in `STATES`.
+    """
+
+    captures: list[str]
+    at: NDArray[np.int64]
+    symbol: NDArray[np.int64]
+    stream: NDArray[np.int64]
+    capture: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    place: NDArray[np.int64]
+    recv_ns: NDArray[np.int64]
+    event_ns: NDArray[np.int64]
+    update_id: NDArray[np.int64]
+    state: NDArray[np.int64]
+    bid_px_e8: NDArray[np.int64]
+    bid_sz_e8: NDArray[np.int64]
+    ask_px_e8: NDArray[np.int64]
+    ask_sz_e8: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A hole in the updates of a symbol.
@@ -122,6 +152,9 @@ class ChangeLog:
         self._updates = array("q")
         self._counts = array("q")
         self._rows = array("q")
+        self._touches = array("q")
+        self.at = 0
+        """Index of the record that is being taken."""
 
     def gap(self, diff: DepthDiff, origin: Origin, last_id: int, since_ns: int) -> None:
         """Take an update in front of which others are missing."""
@@ -164,6 +197,34 @@ class ChangeLog:
             )
         )
 
+    def touch(self, change: Change, book: Levels, state: BookState) -> None:
+        """Take the book after a change was applied to it."""
+        capture, sequence, place, recv_ns = change.origin
+        event = change.event
+        bid, bid_size, ask, ask_size = book.touch()
+        self._touches.extend(
+            (
+                self.at,
+                self._symbol_index(event.symbol),
+                self._stream_index(event.stream),
+                self._captures.setdefault(capture, len(self._captures)),
+                sequence,
+                place,
+                recv_ns,
+                _or_null(event.event_ns),
+                change.final_update_id,
+                STATE_CODE[state],
+                *((bid, bid_size) if bid != NO_BID else (NULL, NULL)),
+                *((ask, ask_size) if ask != NO_ASK else (NULL, NULL)),
+            )
+        )
+
+    def touches(self) -> TouchColumns:
+        """Return the touches gathered."""
+        table = np.frombuffer(self._touches, dtype=np.int64).reshape(-1, len(_TOUCH_FIELDS))
+        fields = {name: table[:, at] for at, name in enumerate(_TOUCH_FIELDS)}
+        return TouchColumns(captures=list(self._captures), **fields)
+
     def columns(self) -> LevelColumns:
         """Return the rows gathered."""
         if not self._counts:
@@ -180,21 +241,35 @@ class ChangeLog:
 
 NO_LEVELS = LevelColumns([], **{name: np.empty(0, dtype=np.int64) for name in (*_UPDATE_FIELDS, *_ROW_FIELDS)})
 """No rows at all."""
+_TOUCH_FIELDS = tuple(name for name in TouchColumns.__dataclass_fields__ if name != "captures")
+NO_TOUCHES = TouchColumns([], **{name: np.empty(0, dtype=np.int64) for name in _TOUCH_FIELDS})
+"""No touches at all."""
+_Rows = TypeVar("_Rows", LevelColumns, TouchColumns)
 
 
 def joined_levels(parts: list[LevelColumns]) -> LevelColumns:
     """Return the rows of several runs as one, in order."""
+    return _joined(parts, LevelColumns, NO_LEVELS)
+
+
+def joined_touches(parts: list[TouchColumns]) -> TouchColumns:
+    """Return the touches of several runs as one, in order."""
+    return _joined(parts, TouchColumns, NO_TOUCHES)
+
+
+def _joined(parts: list[_Rows], kind: type[_Rows], nothing: _Rows) -> _Rows:
+    """Join rows; each part numbers its captures by itself, the whole by their first appearance."""
     parts = [part for part in parts if len(part)]
     if len(parts) < 2:
-        return parts[0] if parts else NO_LEVELS
+        return parts[0] if parts else nothing
     captures = list(dict.fromkeys(capture for part in parts for capture in part.captures))
     fields = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in (*_UPDATE_FIELDS, *_ROW_FIELDS)
-        if name != "capture"
+        for name in kind.__dataclass_fields__
+        if name not in ("capture", "captures")
     }
     renumbered = [np.array([captures.index(name) for name in part.captures])[part.capture] for part in parts]
-    return LevelColumns(captures, capture=np.concatenate(renumbered), **fields)
+    return kind(captures=captures, capture=np.concatenate(renumbered), **fields)
 
 
 def _or_null(value: int | None) -> int:

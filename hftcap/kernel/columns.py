@@ -107,6 +107,8 @@ class Columns:
 
 def joined_columns(parts: "list[Columns]") -> Columns:
     """Return the rows of several runs as one, in order."""
+    if len(parts) == 1:
+        return parts[0]
     names = Columns.__dataclass_fields__
     return Columns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

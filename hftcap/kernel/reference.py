@@ -24,7 +24,7 @@ from hftcap.binance.parser import Parser
 from hftcap.book.levels import NO_ASK, NO_BID
 from hftcap.capture.block import Block
 from hftcap.capture.format import Kind
-from hftcap.kernel.changes import NO_LEVELS, ChangeLog
+from hftcap.kernel.changes import NO_LEVELS, NO_TOUCHES, ChangeLog
 from hftcap.kernel.columns import (
     NULL,
     ODDITY_CODE,
@@ -116,6 +116,8 @@ class ReferenceKernel:
             message = parse(
                 payload, rest=kind == Kind.REST, symbol=requests.get(first + record, _NO_NOTE).get("symbol")
             )
+            if log is not None:
+                log.at = first + record
             if selection is not None and not selection.takes(message, line & 0xFFFF):
                 left_out.append(record)
             elif type(message) is BookTicker:
@@ -314,8 +316,8 @@ class _Indices(dict[str | None, int]):
 
 def _result(columns: Columns, rows: NDArray[np.intp], log: ChangeLog | None) -> Result:
     if log is None:
-        return Result(columns, rows, NO_LEVELS, [])
-    return Result(columns, rows, log.columns(), log.gaps)
+        return Result(columns, rows, NO_LEVELS, NO_TOUCHES, [])
+    return Result(columns, rows, log.columns(), log.touches(), log.gaps)
 
 
 def _may_be_depth(payload: bytes) -> bool:

@@ -151,12 +151,14 @@ class SymbolBook:
             lowest = min((price for price, _ in change.bids), default=0)
             highest = max((price for price, _ in change.asks), default=INT64_MAX)
             self.borders = lowest, highest
-            return
-        self.book.apply(change.bids, change.asks)
-        touch = self.book.touch()
-        self.crossed += touch[0] >= touch[2]
-        if self.sync.state is BookState.SYNCED:
-            self.check.advanced(change.final_update_id, touch)
+        else:
+            self.book.apply(change.bids, change.asks)
+            touch = self.book.touch()
+            self.crossed += touch[0] >= touch[2]
+            if self.sync.state is BookState.SYNCED:
+                self.check.advanced(change.final_update_id, touch)
+        if log is not None:
+            log.touch(change, self.book, self.sync.state)
 
 
 def removals_of(diff: DepthDiff) -> int:

@@ -74,16 +74,17 @@ class GapTable:
         self._behind: dict[str, tuple[int, int]] = {}  # by capture: the sequence due, and the last receive time
         self._rows: list[dict[str, Any]] = []  # Any: values of the table's columns
 
-    def add(self, source: Source, first: int) -> None:
-        """Take a batch that begins with record `first` of its block: what its notes tell of causes, and its prints."""
-        if first == 0:
-            self._learn(source.block)
-        columns = source.columns
+    def add(self, source: Source) -> None:
+        """Take records: what the notes of their blocks tell of causes, and the prints."""
+        for piece in source.rows.pieces:
+            if piece.chunk.first == 0:
+                self._learn(piece.chunk.block)
+        columns = source.rows.columns
         prints = np.isin(columns.type, _PRINTS) & (columns.arrival == Arrival.FIRST)
         at = np.flatnonzero(prints)
         if not len(at):
             return
-        recv = source.recv_ns
+        recv = source.rows.recv_ns
         keys = columns.type[at].astype(np.int64) << 32 | columns.symbol[at]
         for key in np.unique(keys).tolist():
             mine = at[keys == key]
@@ -109,15 +110,15 @@ class GapTable:
             numbering.fill(number)
             return
         if number > numbering.last + 1:
-            columns, names = source.columns, source.names
+            rows, columns, names = source.rows, source.rows.columns, source.names
             symbol, stream = int(columns.symbol[row]), int(columns.stream[row])
             told = {
                 "ts_recv": recv_ns,
                 "symbol": names.symbols[symbol] if symbol >= 0 else None,
                 "stream": names.streams[stream] if stream >= 0 else None,
-                "file": source.file,
-                "block": source.position,
-                "record": int(source.rows[row]),
+                "file": rows.files[int(rows.file[row])],
+                "block": int(rows.block[row]),
+                "record": int(rows.record[row]),
                 "ts_start": numbering.last_ns,
                 "ts_end": recv_ns,
                 "cause": self._cause(numbering.last_ns, recv_ns),

@@ -63,20 +63,22 @@ class LatencyTable:
         self._series: dict[tuple[str, str], _Series] = {}
         self._rows: list[dict[str, object]] = []
 
-    def add(self, source: Source, timeline_ns: NDArray[np.int64]) -> None:
-        """Take a batch; `timeline_ns` has its records' places on the timeline."""
-        columns = source.columns
-        recv = source.recv_ns
-        intervals = timeline_ns[source.rows] // self.interval_ns
-        socket = source.block.columns.kind[source.rows] != Kind.REST.value
-        event, trade = columns.event_ns, columns.trade_ns
-        timed = socket & (event != NULL) & (columns.stream >= 0)
+    def add(self, source: Source) -> None:
+        """Take records."""
+        rows, columns = source.rows, source.rows.columns
+        recv, event, trade = rows.recv_ns, columns.event_ns, columns.trade_ns
+        intervals = rows.timeline_ns // self.interval_ns
+        timed = (rows.kind != Kind.REST.value) & (event != NULL) & (columns.stream >= 0)
         samples = {"feed": (timed, recv - event), "publish": (timed & (trade != NULL), event - trade)}
-        for measure, (present, values) in samples.items():
+        found: list[tuple[int, str, int, int, NDArray[np.intp]]] = []
+        for measure, (present, _) in samples.items():
             keys = np.stack((columns.stream[present].astype(np.int64), intervals[present]))
             for stream, interval in np.unique(keys, axis=1).T.tolist():
-                rows = np.flatnonzero(present & (columns.stream == stream) & (intervals == interval))
-                self._add(source, measure, source.names.streams[stream], interval, rows, values[rows])
+                mine = np.flatnonzero(present & (columns.stream == stream) & (intervals == interval))
+                found.append((int(mine[0]), measure, stream, interval, mine))
+        # By the record that opens it, so that rows come in the same order in whatever pieces the records do.
+        for _, measure, stream, interval, mine in sorted(found, key=lambda each: each[:2]):
+            self._add(source, measure, source.names.streams[stream], interval, mine, samples[measure][1][mine])
 
     def _add(
         self,
@@ -97,14 +99,15 @@ class LatencyTable:
         highest = int(values.argmax())
         if series.max_place is None or int(values[highest]) > series.max_value:
             record = int(rows[highest])
-            symbol = int(source.columns.symbol[record])
+            gathered = source.rows
+            symbol = int(gathered.columns.symbol[record])
             series.max_value = int(values[highest])
             series.max_place = _Place(
-                int(source.recv_ns[record]),
+                int(gathered.recv_ns[record]),
                 source.names.symbols[symbol] if symbol >= 0 else None,
-                source.file,
-                source.position,
-                int(source.rows[record]),
+                gathered.files[int(gathered.file[record])],
+                int(gathered.block[record]),
+                int(gathered.record[record]),
             )
 
     def _close(self, measure: str, stream: str, series: _Series) -> None:
@@ -140,7 +143,7 @@ class LatencyTable:
 
     def finish(self) -> None:
         """Close every open interval."""
-        for (measure, stream), series in self._series.items():
+        for (measure, stream), series in sorted(self._series.items()):
             if series.values:
                 self._close(measure, stream, series)
 

@@ -3,35 +3,24 @@
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hftcap import __version__
-from hftcap.capture.reader import Chunk
 from hftcap.errors import ReportExists, WriteFailed
 from hftcap.kernel import Kernel, Result
+from hftcap.kernel.changes import Gap, LevelColumns
+from hftcap.kernel.gathered import Gathered
 from hftcap.report.gaps import GapTable
 from hftcap.report.latency import LatencyTable
 from hftcap.report.schema import NAME, SCHEMA_VERSION, TABLES
-from hftcap.report.tables import Locate, Source, bbo, book_updates, messages, trades
+from hftcap.report.tables import Locate, Source, bbo, book_touches, book_updates, messages, trades
 
 ROW_GROUP = 65_536
 """Rows of a row group: what bounds a report's memory."""
-
-
-class Batch(Protocol):
-    """What `pipeline` hands on: a run of a block's records, and what the kernel made of them."""
-
-    @property
-    def chunk(self) -> Chunk:
-        """The records in their place."""
-
-    @property
-    def result(self) -> Result:
-        """What the kernel made of them."""
 
 
 class Report:
@@ -73,28 +62,28 @@ class Report:
                 table.discard()
             raise WriteFailed(folder, error.strerror or str(error)) from error
 
-    def take(self, batch: Batch) -> None:
-        """Take one batch of a run."""
-        self.add(batch.chunk, batch.result)
-
-    def add(self, chunk: Chunk, result: Result) -> None:
-        """Take records of a block in its place, and what the kernel made of them."""
-        source = Source(chunk, result, self._kernel)
-        self._latency.add(source, chunk.timeline_ns)
-        self._gaps.add(source, chunk.first)
+    def take(self, rows: Gathered) -> None:
+        """Take records in their places, and what the kernel made of them."""
+        source = Source(rows, self._kernel)
+        self._latency.add(source)
+        self._gaps.add(source)
         self._write("messages", messages(source))
         self._write("trades", trades(source))
-        self._write("bbo", bbo(source))
+        self._write("bbo", bbo(source, self._locate))
         self._write("latency", self._latency.take())
-        self.add_changes(result)
+        self._add_changes(rows.gaps, rows.levels)
 
-    def add_changes(self, result: Result) -> None:
-        """Take what happened to the books alone, as at the end of a run."""
+    def finish(self, held: Result) -> None:
+        """Take what happened to the books because nothing was waited for any more, at the end of a run."""
+        self._write("bbo", book_touches(held.touches, self._kernel, self._locate))
+        self._add_changes(held.gaps, held.levels)
+
+    def _add_changes(self, gaps: list[Gap], levels: LevelColumns) -> None:
         kernel = self._kernel
-        self._gaps.add_updates(result.gaps, kernel.symbols, kernel.streams, self._locate)
+        self._gaps.add_updates(gaps, kernel.symbols, kernel.streams, self._locate)
         self._write("gaps", self._gaps.take())
-        if len(result.levels):
-            self._write("book_updates", book_updates(result.levels, kernel, self._locate))
+        if len(levels):
+            self._write("book_updates", book_updates(levels, kernel, self._locate))
 
     def _write(self, name: str, rows: pa.Table) -> None:
         try:

@@ -1,6 +1,7 @@
 """What a batch of columns says in each table: one function per table, columns in, Arrow table out."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hftcap.binance.lines import Arrival
-from hftcap.capture.format import NONE_NS, TimeBase
-from hftcap.capture.reader import Chunk
-from hftcap.kernel import Kernel, Result
-from hftcap.kernel.changes import Action, BookSide, LevelColumns
+from hftcap.kernel import Kernel
+from hftcap.kernel.changes import Action, BookSide, LevelColumns, TouchColumns
 from hftcap.kernel.columns import NULL, ODDITIES, STATES, TYPE_CODE, TYPES, Side
+from hftcap.kernel.gathered import Gathered
 from hftcap.report.arrays import floats, integers, names, nulls, repeated, times
 from hftcap.report.schema import BBO, BOOK_UPDATES, MESSAGES, TIME, TRADES
 
-_SOURCES = ("book", "bookTicker")
 _PRINTS = tuple(TYPE_CODE[name] for name in ("trade", "aggTrade", "blockTrade"))
 _LETTERS = ("B", "A")
 _ACTIONS = tuple(chr(action) for action in Action)
@@ -26,51 +25,41 @@ Locate = Callable[[str, int], tuple[str, int]]
 """Return file and block position of a block by its capture id and sequence number."""
 
 
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A batch in its place: a run of a block's records, what the kernel made of them, and the tables of names."""
+    """Records with what the kernel made of them, and the kernel, which has the tables of names."""
 
-    __slots__ = ("block", "columns", "file", "names", "position", "recv_ns", "rows")
-
-    def __init__(self, chunk: Chunk, result: Result, names: Kernel) -> None:
-        self.file = chunk.path.name
-        self.position = chunk.position
-        self.block = chunk.block
-        self.columns = result.columns
-        self.rows = result.rows
-        self.recv_ns = chunk.block.received(chunk.first, chunk.stop)[result.rows - chunk.first]
-        self.names = names
+    rows: Gathered
+    names: Kernel
 
     def place(self, at: NDArray[np.intp]) -> dict[str, pa.Array]:
         """Return the columns every table has, for some of the rows."""
+        rows = self.rows
         return {
-            "ts_recv": times(self.recv_ns[at]),
-            "symbol": names(self.columns.symbol[at], self.names.symbols, none=-1),
-            "stream": names(self.columns.stream[at], self.names.streams, none=-1),
-            "file": repeated(self.file, len(at)),
-            "block": pa.array(np.full(len(at), self.position, dtype=np.int32)),
-            "record": pa.array(self.rows[at].astype(np.int32)),
+            "ts_recv": times(rows.recv_ns[at]),
+            "symbol": names(rows.columns.symbol[at], self.names.symbols, none=-1),
+            "stream": names(rows.columns.stream[at], self.names.streams, none=-1),
+            "file": names(rows.file[at], rows.files, none=-1),
+            "block": pa.array(rows.block[at]),
+            "record": pa.array(rows.record[at]),
         }
 
 
 def messages(source: Source) -> pa.Table:
     """Return one row for every record, unreadable ones included."""
-    columns, stored, rows = source.columns, source.block.columns, source.rows
+    rows, columns = source.rows, source.rows.columns
     count = len(rows)
-    recv = source.recv_ns
-    monotonic = source.block.time_base is TimeBase.MONOTONIC
-    latency = np.where(columns.event_ns == NULL, NULL, recv - columns.event_ns)
-    lag = stored.rx_lag_ns[rows]
     arrays: dict[str, Any] = source.place(np.arange(count)) | {  # Any: Arrow arrays of each column's type
         "type": names(columns.type, TYPES, none=-1),
-        "ts_mono": integers(stored.time_ns[rows]) if monotonic else nulls(count, pa.int64()),
-        "rx_lag_ns": integers(np.where(lag == NONE_NS, NULL, lag)),
+        "ts_mono": integers(rows.mono_ns),
+        "rx_lag_ns": integers(rows.rx_lag_ns),
         "ts_event": times(columns.event_ns),
         "ts_trade": times(columns.trade_ns),
-        "latency_ns": integers(latency),
+        "latency_ns": integers(np.where(columns.event_ns == NULL, NULL, rows.recv_ns - columns.event_ns)),
         "ts_recv_adj": nulls(count, TIME),
         "ts_recv_err": nulls(count, pa.int64()),
-        "connection": pa.array(stored.conn[rows].astype(np.int32)),
-        "bytes": pa.array(stored.length[rows].astype(np.int32)),
+        "connection": pa.array(rows.conn.astype(np.int32)),
+        "bytes": pa.array(rows.length.astype(np.int32)),
         "oddity": names(columns.oddity, ODDITIES, none=0),
     }
     return pa.table(arrays, schema=MESSAGES)
@@ -78,7 +67,7 @@ def messages(source: Source) -> pa.Table:
 
 def trades(source: Source) -> pa.Table:
     """Return a row for every print, what redundant lines bring again left out."""
-    columns = source.columns
+    columns = source.rows.columns
     at = np.flatnonzero(np.isin(columns.type, _PRINTS) & (columns.arrival == Arrival.FIRST))
     arrays: dict[str, Any] = source.place(at) | {  # Any: as above
         "ts_event": times(columns.event_ns[at]),
@@ -93,19 +82,14 @@ def trades(source: Source) -> pa.Table:
 
 def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Table:
     """Return a row for every level, in the order in which they were applied."""
-    blocks, of_row = np.unique(np.stack((levels.capture, levels.sequence)), axis=1, return_inverse=True)
-    found = [locate(levels.captures[capture], sequence) for capture, sequence in blocks.T.tolist()]
-    files = list(dict.fromkeys(file for file, _ in found))
-    file_of_block = np.array([files.index(file) for file, _ in found], dtype=np.int32)
-    position_of_block = np.array([position for _, position in found], dtype=np.int32)
-    of_row = of_row.reshape(-1)
     action = np.vectorize(_ACTION_INDEX.__getitem__, otypes=[np.int32])(levels.action) if len(levels) else levels.action
+    files, file, block = _located(levels, locate)
     arrays: dict[str, Any] = {  # Any: as above
         "ts_recv": times(levels.recv_ns),
         "symbol": names(levels.symbol, kernel.symbols, none=-1),
         "stream": names(levels.stream, kernel.streams, none=-1),
-        "file": names(file_of_block[of_row], files, none=-1),
-        "block": pa.array(position_of_block[of_row]),
+        "file": names(file, files, none=-1),
+        "block": pa.array(block),
         "record": pa.array(levels.place.astype(np.int32)),
         "ts_event": times(levels.event_ns),
         "ts_trade": times(levels.trade_ns),
@@ -120,31 +104,63 @@ def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Tab
     return pa.table(arrays, schema=BOOK_UPDATES)
 
 
-def bbo(source: Source) -> pa.Table:
-    """Return a row for every bookTicker, and one for every record that changed a book, with the touch after it."""
-    columns = source.columns
-    quoted = columns.type == TYPE_CODE["bookTicker"]
-    at = np.flatnonzero(quoted & (columns.arrival == Arrival.FIRST) | (columns.book_id != NULL))
-    is_quote = quoted[at]
+def _located(
+    rows: LevelColumns | TouchColumns, locate: Locate
+) -> tuple[list[str], NDArray[np.int32], NDArray[np.int32]]:
+    """Return file names, and for each row the index of its file and the position of its block."""
+    blocks, of_row = np.unique(np.stack((rows.capture, rows.sequence)), axis=1, return_inverse=True)
+    found = [locate(rows.captures[capture], sequence) for capture, sequence in blocks.T.tolist()]
+    files = list(dict.fromkeys(file for file, _ in found))
+    file = np.array([files.index(name) for name, _ in found], dtype=np.int32)
+    position = np.array([position for _, position in found], dtype=np.int32)
+    return files, file[of_row.reshape(-1)], position[of_row.reshape(-1)]
 
-    def pick(quote: NDArray[np.int64], book: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.where(is_quote, quote[at], book[at])
 
-    prices = {
-        "bid_px_00": pick(columns.price_e8, columns.bid_px_e8),
-        "bid_sz_00": pick(columns.size_e8, columns.bid_sz_e8),
-        "ask_px_00": pick(columns.quote_ask_px_e8, columns.ask_px_e8),
-        "ask_sz_00": pick(columns.quote_ask_sz_e8, columns.ask_sz_e8),
-    }
-    arrays: dict[str, Any] = source.place(at) | {  # Any: as above
-        "source": names(is_quote.astype(np.int32), _SOURCES, none=-1),
+def bbo(source: Source, locate: Locate) -> pa.Table:
+    """Return a row for every bookTicker, and one for every update that changed a book, with the touch after it."""
+    columns, rows = source.rows.columns, source.rows
+    at = np.flatnonzero((columns.type == TYPE_CODE["bookTicker"]) & (columns.arrival == Arrival.FIRST))
+    fields: dict[str, Any] = source.place(at) | {  # Any: as above
+        "source": repeated("bookTicker", len(at)),
         "ts_event": times(columns.event_ns[at]),
-        "update_id": integers(pick(columns.final_id, columns.book_id)),
-        **{name: floats(values) for name, values in prices.items()},
-        **{f"{name}_e8": integers(values) for name, values in prices.items()},
+        "update_id": integers(columns.final_id[at]),
+        **_touch(columns.price_e8[at], columns.size_e8[at], columns.quote_ask_px_e8[at], columns.quote_ask_sz_e8[at]),
         "state": names(columns.state[at], STATES, none=0),
     }
-    return pa.table(arrays, schema=BBO)
+    quotes, books = pa.table(fields, schema=BBO), book_touches(rows.touches, source.names, locate)
+    if not books.num_rows:
+        return quotes
+    # A record is a quote or an update; one that leads to several updates keeps their order.
+    order = np.argsort(np.concatenate((at, rows.touch_row)), kind="stable")
+    return pa.concat_tables([quotes, books]).unify_dictionaries().take(order)
+
+
+def book_touches(touches: TouchColumns, kernel: Kernel, locate: Locate) -> pa.Table:
+    """Return a row of `bbo` for every update that changed a book."""
+    if not len(touches):
+        return BBO.empty_table()
+    files, file, block = _located(touches, locate)
+    fields: dict[str, Any] = {  # Any: as above
+        "ts_recv": times(touches.recv_ns),
+        "symbol": names(touches.symbol, kernel.symbols, none=-1),
+        "stream": names(touches.stream, kernel.streams, none=-1),
+        "file": names(file, files, none=-1),
+        "block": pa.array(block),
+        "record": pa.array(touches.place.astype(np.int32)),
+        "source": repeated("book", len(touches)),
+        "ts_event": times(touches.event_ns),
+        "update_id": integers(touches.update_id),
+        **_touch(touches.bid_px_e8, touches.bid_sz_e8, touches.ask_px_e8, touches.ask_sz_e8),
+        "state": names(touches.state, STATES, none=0),
+    }
+    return pa.table(fields, schema=BBO)
+
+
+def _touch(*scaled: NDArray[np.int64]) -> dict[str, pa.Array]:
+    named = dict(zip(("bid_px_00", "bid_sz_00", "ask_px_00", "ask_sz_00"), scaled, strict=True))
+    return {name: floats(values) for name, values in named.items()} | {
+        f"{name}_e8": integers(values) for name, values in named.items()
+    }
 
 
 def _priced(price_e8: NDArray[np.int64], size_e8: NDArray[np.int64]) -> dict[str, pa.Array]:

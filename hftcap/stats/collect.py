@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hftcap.binance.lines import Arrival
-from hftcap.capture.format import NONE_NS, Kind
-from hftcap.capture.reader import Recording
+from hftcap.capture.format import Kind
+from hftcap.capture.reader import Chunk, Recording
 from hftcap.kernel import Columns, SymbolBook
 from hftcap.kernel.columns import NULL, ODDITIES, TYPE_CODE, TYPES, Side
+from hftcap.kernel.gathered import Gathered
 from hftcap.latency.histogram import Histogram
-from hftcap.pipeline import Batch, Run
+from hftcap.pipeline import Run, gathered
 from hftcap.stats.peaks import WindowPeak
 from hftcap.stats.prints import PrintCount
 
@@ -71,27 +72,22 @@ def collect(recordings: Recording | Sequence[Recording], progress: Callable[[int
     """Read recordings, merged by timeline, to their end and count."""
     run = Run(recordings)
     stats = Stats()
-    for batch in run.batches(progress=progress):
-        add_batch(stats, batch, run)
+    for rows in gathered(run.batches(progress=progress)):
+        add(stats, rows, run)
     run.finish()
     finish(stats, run)
     return stats
 
 
-def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
-    """Count one batch."""
-    block, columns, rows = batch.chunk.block, batch.columns, batch.rows
-    if batch.chunk.first == 0:  # a block's notes go with its first run of records
-        stats.losses += sum(int(note.get("count", 0)) for note in block.notes if note.get("note") == "loss")
-    if not batch.records:
+def add(stats: Stats, rows: Gathered, run: Run) -> None:
+    """Count records."""
+    for piece in rows.pieces:
+        _add_block(stats, piece.chunk, records=len(piece.result.rows))
+    if not len(rows):
         return
-    capture_id, offset_ns = block.header.capture_id, block.header.wall_offset_ns
-    stats.clock_steps += stats.wall_offsets.get(capture_id, offset_ns) != offset_ns
-    stats.wall_offsets[capture_id] = offset_ns
-    kind = block.columns.kind[rows]
-    recv_ns = batch.recv_ns
-    stats.records += batch.records
-    stats.raw_bytes += int(block.columns.length[rows].sum())
+    columns, kind, recv_ns = rows.columns, rows.kind, rows.recv_ns
+    stats.records += len(rows)
+    stats.raw_bytes += int(rows.length.sum())
     first, last = int(recv_ns.min()), int(recv_ns.max())
     stats.first_recv_ns = first if stats.first_recv_ns is None else min(stats.first_recv_ns, first)
     stats.last_recv_ns = last if stats.last_recv_ns is None else max(stats.last_recv_ns, last)
@@ -100,13 +96,24 @@ def add_batch(stats: Stats, batch: Batch, run: Run) -> None:
     _count(stats.oddities, columns.oddity, dict(enumerate(ODDITIES)))
     _count(stats.by_stream, columns.stream, {-1: RAW_STREAM} | dict(enumerate(run.kernel.streams)))
     from_socket = kind != Kind.REST.value
-    timeline = batch.chunk.timeline_ns[rows][from_socket]
+    timeline = rows.timeline_ns[from_socket]
     for peak in stats.peaks.values():
         peak.add(timeline)
-    lag = block.columns.rx_lag_ns[rows]
-    stats.rx_lag.add(lag[lag != NONE_NS])
+    stats.rx_lag.add(rows.rx_lag_ns[rows.rx_lag_ns != NULL])
     _count_latency(stats, columns, recv_ns, from_socket)
     _count_symbols(stats, columns, from_socket & (columns.arrival != Arrival.COPY), run.kernel.symbols)
+
+
+def _add_block(stats: Stats, chunk: Chunk, *, records: int) -> None:
+    """Count what is a block's own: losses noted, with its first run of records, and steps of the wall clock."""
+    header = chunk.block.header
+    if chunk.first == 0:
+        notes = chunk.block.notes
+        stats.losses += sum(int(note.get("count", 0)) for note in notes if note.get("note") == "loss")
+    if records:
+        offset_ns = header.wall_offset_ns
+        stats.clock_steps += stats.wall_offsets.get(header.capture_id, offset_ns) != offset_ns
+        stats.wall_offsets[header.capture_id] = offset_ns
 
 
 def finish(stats: Stats, run: Run) -> None:

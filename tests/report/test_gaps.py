@@ -8,6 +8,7 @@ import pytest
 from hftcap.capture.format import TimeBase
 from hftcap.capture.reader import open_recording
 from hftcap.capture.writer import CaptureHead, CaptureWriter
+from hftcap.kernel.gathered import Gathered
 from hftcap.pipeline import Run
 from hftcap.report import gaps as module
 from hftcap.report.gaps import GapTable
@@ -41,7 +42,7 @@ def write(folder: Path, payloads: list[bytes | dict], *, lines: int = 1, block_b
 def rows_of(folder: Path) -> list[dict]:
     run, table = Run(open_recording([folder]), levels=True), GapTable()
     for batch in run.batches():
-        table.add(Source(batch.chunk, batch.result, run.kernel), batch.chunk.first)
+        table.add(Source(Gathered([batch]), run.kernel))
         table.add_updates(batch.result.gaps, run.kernel.symbols, run.kernel.streams, run.locate)
     table.add_updates(run.finish().gaps, run.kernel.symbols, run.kernel.streams, run.locate)
     table.finish()

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
 from hftcap.capture.writer import CaptureHead, CaptureWriter
-from hftcap.pipeline import Run
+from hftcap.kernel.gathered import Gathered
+from hftcap.pipeline import Batch, Run
 from hftcap.report.latency import LatencyTable
 from hftcap.report.schema import LATENCY
 from hftcap.report.tables import Source
@@ -66,8 +67,7 @@ def rows_of(events: list[Event], interval_ns: int, *, block_bytes: int = 1 << 18
         table = LatencyTable(interval_ns)
         taken = []
         for batch in run.batches():
-            chunk = batch.chunk
-            table.add(Source(chunk, batch.result, run.kernel), chunk.timeline_ns)
+            table.add(Source(Gathered([batch]), run.kernel))
             taken.append(table.take())
         table.finish()
         found = pa.concat_tables([*taken, table.take()])
@@ -196,7 +196,7 @@ def test_a_row_names_the_message_with_its_maximum(tmp_path):
     for batch in run.batches():
         chunk = batch.chunk
         blocks[chunk.path.name, chunk.position] = chunk.block
-        table.add(Source(chunk, batch.result, run.kernel), chunk.timeline_ns)
+        table.add(Source(Gathered([batch]), run.kernel))
     table.finish()
     assert len(blocks) > 1
     (row,) = table.take().to_pylist()
@@ -219,8 +219,8 @@ def test_a_batch_that_begins_inside_a_block_keeps_the_numbers_of_its_records(tmp
         table = LatencyTable(1_000 * MS)
         for begin, end in pieces:
             piece = replace(chunk, first=begin, stop=end)
-            result = run.kernel.run(chunk.block, end, first=begin)
-            table.add(Source(piece, result, run.kernel), chunk.timeline_ns)
+            batch = Batch(piece, run.kernel.run(chunk.block, end, first=begin))
+            table.add(Source(Gathered([batch]), run.kernel))
         table.finish()
         rows += table.take().to_pylist()
     assert rows[0] == rows[1] == rows[2]

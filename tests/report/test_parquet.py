@@ -13,8 +13,9 @@ from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recordings
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import ReportExists, WriteFailed
+from hftcap.kernel.gathered import Gathered
 from hftcap.market.walk import START_NS, SYMBOL, Walk
-from hftcap.pipeline import Run
+from hftcap.pipeline import Run, gathered
 from hftcap.report import parquet
 from hftcap.report.parquet import Report
 from hftcap.report.schema import SCHEMA_VERSION, TABLES
@@ -40,9 +41,9 @@ def report_of(folders: list[Path], out: Path, *, force: bool = False, interval_n
     run = Run(recordings, levels=True)
     ids = [recording.preamble.capture_id for recording in recordings]
     with Report(out, ids, run.kernel, run.locate, interval_ns=interval_ns, force=force) as report:
-        for batch in run.batches():
-            report.add(batch.chunk, batch.result)
-        report.add_changes(run.finish())
+        for rows in gathered(run.batches()):
+            report.take(rows)
+        report.finish(run.finish())
     return report.rows
 
 
@@ -248,7 +249,7 @@ def test_an_exception_leaves_no_table_and_no_temporary_file(batches, error, capt
         for number, batch in enumerate(run.batches()):
             if number == batches:
                 raise error
-            report.add(batch.chunk, batch.result)
+            report.take(Gathered([batch]))
     assert list(out.iterdir()) == []
 
 

@@ -18,8 +18,9 @@ from hftcap.capture.reader import open_recording
 from hftcap.capture.segment_writer import WallOffset
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.fixed import INT64_MAX
+from hftcap.kernel.gathered import Gathered
 from hftcap.market.walk import START_NS, SYMBOL, Walk
-from hftcap.pipeline import Run
+from hftcap.pipeline import Batch, Run
 from hftcap.report.arrays import floats, integers, times
 from hftcap.report.schema import BBO, MESSAGES
 from hftcap.report.tables import Source, bbo, book_updates, messages, trades
@@ -63,11 +64,11 @@ def write(folder: Path, sent: list[Sent], *, expects: bool = True, block_bytes: 
 
 def tables_of(folder: Path) -> tuple[list[dict], list[dict]]:
     """Return all rows of `messages` and `bbo`, times as integers."""
-    run = Run(open_recording([folder]))
+    run = Run(open_recording([folder]), levels=True)
     rows: tuple[list[dict], list[dict]] = [], []
     for batch in run.batches():
-        source = Source(batch.chunk, batch.result, run.kernel)
-        for table, found in zip((messages(source), bbo(source)), rows, strict=True):
+        source = Source(Gathered([batch]), run.kernel)
+        for table, found in zip((messages(source), bbo(source, run.locate)), rows, strict=True):
             found += as_rows(table)
     return rows
 
@@ -275,7 +276,7 @@ def test_integers_and_times_are_exact_and_null_is_null(values):
 def test_part_of_a_block_keeps_the_numbers_of_its_records(folder):
     """Where a batch begins inside a block, `record` still counts from the block's first, and the values are its own."""
     whole_rows, whole_bbo = tables_of(folder)
-    run = Run(open_recording([folder]))
+    run = Run(open_recording([folder]), levels=True)
     first = next(iter(run.recording.chunks()))
     count = first.block.records
     assert count > 8
@@ -283,9 +284,9 @@ def test_part_of_a_block_keeps_the_numbers_of_its_records(folder):
     quotes: list[dict] = []
     for begin, end in ((0, 3), (3, 4), (4, count)):
         chunk = replace(first, first=begin, stop=end)
-        source = Source(chunk, run.kernel.run(chunk.block, end, first=begin), run.kernel)
+        source = Source(Gathered([Batch(chunk, run.kernel.run(chunk.block, end, first=begin))]), run.kernel)
         rows += as_rows(messages(source))
-        quotes += as_rows(bbo(source))
+        quotes += as_rows(bbo(source, run.locate))
     assert rows == whole_rows[:count]
     assert quotes == [row for row in whole_bbo if (row["file"], row["block"]) == (first.path.name, 0)]
 
@@ -304,7 +305,7 @@ def test_a_batch_without_records_has_no_rows(tmp_path):
 def test_a_trade_is_the_payloads_own(sent, folder):
     """Id, price, size and times as sent, the taker's side, and no row for anything else."""
     run = Run(open_recording([folder]))
-    rows = [row for batch in run.batches() for row in as_rows(trades(Source(batch.chunk, batch.result, run.kernel)))]
+    rows = [row for batch in run.batches() for row in as_rows(trades(Source(Gathered([batch]), run.kernel)))]
     prints = [
         json.loads(record.payload)["data"]
         for record in sent
@@ -323,9 +324,10 @@ def test_what_another_line_brings_has_no_second_row(tmp_path):
     counts = []
     for name, records in (("one", single), ("two", double)):
         run = Run(open_recording([write(tmp_path / name, records, expects=False)]), levels=True)
-        batches = [(Source(batch.chunk, batch.result, run.kernel), batch.result.levels) for batch in run.batches()]
+        batches = [(Source(Gathered([batch]), run.kernel), batch.result.levels) for batch in run.batches()]
         counts.append(
-            [sum(make(source).num_rows for source, _ in batches) for make in (messages, trades, bbo)]
+            [sum(make(source).num_rows for source, _ in batches) for make in (messages, trades)]
+            + [sum(bbo(source, run.locate).num_rows for source, _ in batches)]
             + [sum(book_updates(levels, run.kernel, run.locate).num_rows for _, levels in batches)]
         )
     one, two = counts
