@@ -13,17 +13,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hftcap.api.book import Book
     from hftcap.api.events import Event, replay
-    from hftcap.api.records import Capture, Record, open_capture
+    from hftcap.api.records import Capture, DamagedCapture, Record, open_capture
     from hftcap.api.table import read_columns
     from hftcap.binance.parser import parse
     from hftcap.errors import HftcapError
 
 __version__ = "0.1.0"
-__all__ = ["Book", "Capture", "Event", "HftcapError", "Record", "open_capture", "parse", "read_columns", "replay"]
+__all__ = [
+    "Book",
+    "Capture",
+    "DamagedCapture",
+    "Event",
+    "HftcapError",
+    "Record",
+    "open_capture",
+    "parse",
+    "read_columns",
+    "replay",
+]
 
 _HOMES = {
     "Book": "hftcap.api.book",
     "Capture": "hftcap.api.records",
+    "DamagedCapture": "hftcap.api.records",
     "Event": "hftcap.api.events",
     "HftcapError": "hftcap.errors",
     "Record": "hftcap.api.records",

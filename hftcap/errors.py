@@ -14,6 +14,7 @@ HftcapError                  something this package refuses or cannot do; the co
 │   └── WriteFailed          a capture could not be written; what was sealed stays
 ├── ImportFailed             another tool's file cannot be imported
 ├── ReportExists             would overwrite a report
+├── OutputExists             would overwrite a file
 ├── NoSuchRecord             an address that names no record
 ├── UnknownSymbol            a symbol the capture does not have
 ├── NoDepth                  a symbol of which the capture has no depth
@@ -174,6 +175,17 @@ class ReportExists(HftcapError):
     def __str__(self) -> str:
         (path,) = self.args
         return f"{path}: a report is there already; name another folder, or pass --force to replace it"
+
+
+class OutputExists(HftcapError):
+    """A file that is there already, or that the input is read from."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        (path,) = self.args
+        return f"{path}: is there already; --force replaces it, unless it is what is being read"
 
 
 class NoSuchRecord(HftcapError):

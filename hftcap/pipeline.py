@@ -96,6 +96,8 @@ class Run:
         self.kernel = Kernel(
             self.market, expects_snapshots=expects, books_only=books_only, selection=selection, levels=levels
         )
+        self.stopped: Callable[[], bool] = lambda: False
+        """Asked on the way to where a run begins, block by block; once True, the run has nothing."""
         self._places: dict[tuple[str, int], tuple[str, int]] = {}
         self._whole = not selection  # a sidecar has the state of a replay of all records, and serves no other
 
@@ -184,6 +186,8 @@ class Run:
     def _warm_up(self, chunks: Iterator[Chunk], start_ns: int) -> Iterator[Chunk]:
         """Take what is before an instant; return the rest."""
         for chunk in chunks:
+            if self.stopped():
+                break
             first = chunk.upto(start_ns - 1)
             self._run(replace(chunk, stop=first))
             if first < chunk.stop:
@@ -224,7 +228,7 @@ class Run:
         if target is None:
             return None
         for wanted in (False, True):
-            if wanted and not write_sidecars(self.recording, target.segment):
+            if wanted and not write_sidecars(self.recording, target.segment, self.stopped):
                 return None
             place = self._from_sidecar(target)
             if place is not None:
@@ -260,7 +264,7 @@ def _head(recording: Recording, number: int) -> Head | None:
     return Head(preamble.capture_id, preamble.segment, crc, parser_digest())
 
 
-def write_sidecars(recording: Recording, upto_segment: int) -> bool:
+def write_sidecars(recording: Recording, upto_segment: int, stopped: Callable[[], bool] = lambda: False) -> bool:
     """Replay from the start and write the sidecar of every sealed segment up to one; False where one cannot be."""
     run = Run(recording)
     by_path = {segment.path: number for number, segment in enumerate(recording.segments)}
@@ -268,6 +272,10 @@ def write_sidecars(recording: Recording, upto_segment: int) -> bool:
     current = -1
     try:
         for chunk in recording.chunks():
+            if stopped():
+                if writer is not None:
+                    writer.discard()
+                return False
             number = by_path[chunk.path]
             if number != current:
                 if writer is not None and not writer.finish():

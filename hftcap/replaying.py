@@ -97,4 +97,6 @@ class Replay:
             sink(rows)
 
     def _new_run(self) -> Run:
-        return Run(self._open_again(), selection=self._part.selection, levels=self._levels)
+        run = Run(self._open_again(), selection=self._part.selection, levels=self._levels)
+        run.stopped = self._pacer.stopped
+        return run

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hftcap.api.book import Book
-from hftcap.api.records import Paths, Record, as_paths, records_of
+from hftcap.api.records import Paths, Record, as_paths, names_of, records_of, warn_of
 from hftcap.binance.lines import Arrival
 from hftcap.binance.messages import Message, Oddity, OddityKind
 from hftcap.binance.parser import Parser
@@ -49,8 +49,8 @@ def replay(
     max_gap_ns: int | None = None,
     start_ns: int | None = None,
     until_ns: int | None = None,
-    symbols: Iterable[str] = (),
-    streams: Iterable[str] = (),
+    symbols: str | Iterable[str] = (),
+    streams: str | Iterable[str] = (),
     connections: Iterable[int] = (),
     clock: Clock | None = None,
 ) -> Iterator[Event]:
@@ -58,20 +58,30 @@ def replay(
 
     `speed` is timeline time per real time, or `max` for no waiting; `max_gap_ns` shortens longer silences. `start_ns`
     and `until_ns` are instants of the timeline, both included; the books are right from the first event on. A consumer
-    that is slow makes events late and loses none.
+    that is slow makes events late and loses none. What is found damaged is warned of at the end (`DamagedCapture`).
+    `clock` stands in for the system's, as in tests.
 
     Raises:
         CaptureError: a path cannot be used.
         BadPace: the speed is not positive.
         MarketsDiffer: the captures are of more than one market.
     """
-    selection = Selection(symbols, streams, connections)
+    selection = Selection(names_of(symbols), names_of(streams), connections)
     run = Run(open_recordings(as_paths(paths)), selection=selection)
     pacer = Pacer(
         Pace(speed_of(speed), max_gap_ns), clock or SystemClock(), counts=selection.forecast_of if selection else None
     )
+    return _events(run, selection, pacer, until_ns, start_ns)
+
+
+def _events(
+    run: Run, selection: Selection, pacer: Pacer, until_ns: int | None, start_ns: int | None
+) -> Iterator[Event]:
     events = _Events(run, selection)
-    return (event for piece in pacer.pieces(run.chunks(until_ns, start_ns=start_ns)) for event in events.of(piece))
+    for piece in pacer.pieces(run.chunks(until_ns, start_ns=start_ns)):
+        yield from events.of(piece)
+    run.finish()  # books that waited for another line show what is missing
+    warn_of(run.recordings)
 
 
 class _Events:

@@ -1,5 +1,6 @@
 """A capture as an iterable of records, with nothing understood: bytes, times, where they came from."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,10 @@ from hftcap.capture.reader import Chunk, Finding, Recording, open_recordings
 
 Paths = str | Path | Iterable[str | Path]
 """One capture folder or segment file, or several, which are merged by timeline."""
+
+
+class DamagedCapture(UserWarning):
+    """What was read to its end is cut or damaged; the message says where and how."""
 
 
 class Record(NamedTuple):
@@ -30,7 +35,10 @@ class Record(NamedTuple):
 
 
 class Capture:
-    """Recordings, opened. Each iteration reads them from the start; `findings` is what the last one found wrong."""
+    """Recordings, opened. Each iteration reads them from the start.
+
+    `findings` is what the last complete one found wrong, which it also warned of (`DamagedCapture`).
+    """
 
     def __init__(self, recordings: list[Recording]) -> None:
         self.recordings = recordings
@@ -43,6 +51,7 @@ class Capture:
     def __iter__(self) -> Iterator[Record]:
         for chunk in merged(self.recordings):
             yield from records_of(chunk)
+        warn_of(self.recordings)
 
 
 def open_capture(paths: Paths) -> Capture:
@@ -57,6 +66,19 @@ def open_capture(paths: Paths) -> Capture:
 def as_paths(paths: Paths) -> list[Path]:
     """Return one path or several as a list."""
     return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def warn_of(recordings: list[Recording]) -> None:
+    """Warn of what a complete read found wrong with captures, one warning each."""
+    for recording in recordings:
+        for finding in recording.findings:
+            said = f"{finding.path.name} at byte {finding.offset}: {finding.what}"
+            warnings.warn(said, DamagedCapture, stacklevel=3)
+
+
+def names_of(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names, or one name alone, as a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def records_of(chunk: Chunk) -> Iterator[Record]:

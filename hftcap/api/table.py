@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from hftcap.api.records import Paths, as_paths
+from hftcap.api.records import Paths, as_paths, warn_of
 from hftcap.capture.reader import open_recordings
 from hftcap.kernel import Columns
 from hftcap.kernel.columns import STATES
@@ -37,6 +37,8 @@ def read_columns(paths: Paths, *, books: bool = True) -> pa.Table:
             for field, column in zip(touch, _touch(rows.columns), strict=True):
                 part = part.append_column(field, column)
         parts.append(part)
+    run.finish()
+    warn_of(run.recordings)
     return pa.concat_tables([schema.empty_table(), *parts]).unify_dictionaries()
 
 

@@ -54,6 +54,9 @@ for _verb in _VERBS:
 
 def main() -> None:
     """Run the command line; never let a traceback out for anything this package foresees."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: what is printed goes nowhere
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  for the life of the process
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except (BadInstant, GoldenUnusable) as error:

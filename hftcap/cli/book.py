@@ -58,7 +58,7 @@ def book(
     from hftcap.capture.reader import open_recordings
     from hftcap.pipeline import Run
 
-    wanted = list(dict.fromkeys(symbol or ()))
+    wanted = list(dict.fromkeys(name.upper() for name in symbol or ()))
     if (at != "end") + (at_id is not None) + follow > 1:
         raise typer.BadParameter("--at, --at-id and --follow each say where to stop: give one of them")
     if at_id is not None and len(wanted) != 1:
@@ -80,8 +80,8 @@ def book(
             show_json(result)
         else:
             show_renderables(_drawn(result, levels or LEVELS_SHOWN))
-        if at_id is not None and (found.book_update_id or -1) < at_id:
-            say(f"hftcap: update {at_id} begins no state of its own: the last one before it is printed")
+        if at_id is not None and found.book_update_id != at_id:
+            say(f"hftcap: {_beside(at_id, found)}")
     for finding in findings:
         say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
     if findings:
@@ -103,6 +103,8 @@ def _replay(run: "Run", recordings: "list[Recording]", at: str, symbol: str | No
         for batch in batches:
             if batch.chunk.records:
                 last_ns = int(batch.chunk.timeline_ns[batch.chunk.stop - 1])
+    if until is None and at_id is None:
+        run.finish()  # at the end no other line brings what an update waits for
     return last_ns if until is None else until
 
 
@@ -145,6 +147,25 @@ def _follow(captures: list[Path], wanted: list[str], levels: int | None, *, as_j
             if stopped():
                 break
         update()
+    if not stopped():
+        _judge(captures, wanted)
+
+
+def _judge(captures: list[Path], wanted: list[str]) -> None:
+    """Say of a capture that is no longer written what is wrong with it, or with what was asked for."""
+    from hftcap.capture.reader import open_recordings
+
+    recordings = open_recordings(captures)
+    for recording in recordings:
+        for _ in recording.chunks():
+            pass
+    for name in wanted:
+        _not_yet(recordings, name)
+    findings = [finding for recording in recordings for finding in recording.findings]
+    for finding in findings:
+        say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
+    if findings:
+        raise typer.Exit(3)
 
 
 def _result(symbol: str, found: "SymbolBook", at_ns: int | None, levels: int | None) -> dict[str, Any]:  # Any: JSON
@@ -162,6 +183,15 @@ def _result(symbol: str, found: "SymbolBook", at_ns: int | None, levels: int | N
         "n_asks": found.book.n_asks,
         "sha256": found.book.sha256(),
     }
+
+
+def _beside(at_id: int, found: "SymbolBook") -> str:
+    """Say what is printed where no state ends at an update id."""
+    if found.book_update_id is None:
+        return f"the book begins behind update {at_id}: it is empty there"
+    if found.sync.feed_id is not None and found.sync.feed_id < at_id:
+        return f"the capture ends at update {found.sync.feed_id}, before {at_id}: its last state is printed"
+    return f"no state ends at update {at_id}: the last one before it is printed"
 
 
 def _not_yet(recordings: "list[Recording]", symbol: str) -> "SymbolBook":

@@ -109,6 +109,13 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         console=Console(stderr=True),
         transient=True,
     )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda amount: bar.advance(task, amount)
+    task = bar.add_task(what, total=total)
+
+    def advance(amount: int) -> None:
+        bar.start()  # with the first block, so that what is said before it has the line for itself
+        bar.advance(task, amount)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()

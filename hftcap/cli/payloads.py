@@ -2,12 +2,68 @@
 
 import base64
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hftcap.cli.options import STDIN
+from hftcap.errors import OutputExists, WriteFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hftcap.capture.reader import Chunk
+
+    Write = Callable[[Chunk, list[int]], None]
+
+
+class PayloadFormat(StrEnum):
+    """How a record is written."""
+
+    RAW = "raw"
+    JSON = "json"
+
+
+@contextmanager
+def payloads_to(
+    output: Path | None, form: PayloadFormat, inputs: list[Path], *, force: bool
+) -> "Iterator[Write | None]":
+    """Yield what writes some records of a chunk, None where nothing is to be written.
+
+    A regular file gets its name when it is whole; `inputs` are files that it may not take the place of.
+
+    Raises:
+        OutputExists: the file is there, and `force` is not set, or it is one of the inputs.
+        WriteFailed: it cannot be made or written.
+    """
+    if output is None:
+        yield None
+        return
+    regular = output != STDIN and (output.is_file() or not output.exists())
+    if regular and output.exists() and (not force or any(output.samefile(path) for path in inputs)):
+        raise OutputExists(output)
+    target = output.with_name(f".{output.name}.writing") if regular else output
+    lines = raw if form is PayloadFormat.RAW else ndjson
+    try:
+        with nullcontext(sys.stdout.buffer) if output == STDIN else target.open("wb") as file:
+
+            def write(chunk: "Chunk", rows: list[int]) -> None:
+                file.write(lines(chunk, rows))
+                file.flush()  # a line that is due is to be seen now
+
+            yield write
+        if regular:
+            target.replace(output)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteFailed(output, error.strerror or str(error)) from error
+    finally:
+        if regular:
+            target.unlink(missing_ok=True)
 
 
 def raw(chunk: "Chunk", rows: "Sequence[int] | None" = None) -> bytes:

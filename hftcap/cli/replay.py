@@ -1,29 +1,28 @@
 """`hftcap replay`: a capture through parser and books, as fast as it goes or at a pace."""
 
+import select
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from enum import StrEnum
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hftcap.cli import payloads
 from hftcap.cli.console import progress, say, show, show_json, stop_on_signal
 from hftcap.cli.golden import golden_files, say_difference
 from hftcap.cli.options import STDIN, AsJson, Captures, instant_ns, span_ns
+from hftcap.cli.payloads import PayloadFormat, payloads_to
 from hftcap.cli.replay_summary import show_summary, to_json
 from hftcap.clock import SystemClock
-from hftcap.errors import NothingSelected, WriteFailed
+from hftcap.errors import NothingSelected
 
 if TYPE_CHECKING:
-    from hftcap.capture.reader import Chunk, Recording
+    from hftcap.capture.reader import Recording
     from hftcap.pacing import Pace
     from hftcap.pipeline import Run
     from hftcap.report.parquet import Report
-
-    Write = Callable[[Chunk, list[int]], None]
+    from hftcap.stats.collect import Stats
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -40,13 +39,6 @@ _EPILOG = """[bold]Examples[/bold]
   hftcap replay btc --speed 1 --output - | my-consumer    payloads, a line each, when they are due
 
   duckdb -c "SELECT type, count(*), avg(latency_ns) FROM 'out/messages.parquet' GROUP BY type" """
-
-
-class PayloadFormat(StrEnum):
-    """How `--output` writes a record."""
-
-    RAW = "raw"
-    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -114,7 +106,9 @@ def replay(
     from hftcap.pacing import Pacer, grade
     from hftcap.replaying import Part, Replay
 
-    wanted = None if loop and passes is None else passes or 1
+    if loop and passes is not None:
+        raise typer.BadParameter("--loop has no end, --passes has one: give one of them")
+    wanted = None if loop else passes or 1
     if wanted != 1 and (report or golden or write_golden):
         raise typer.BadParameter("--report and golden files take one pass: leave out --loop and --passes")
     pace = _pace(speed, mps, max_gap)
@@ -122,37 +116,35 @@ def replay(
     part = Part(selection, *_window(open_recordings(captures), start, end))
     if part and (golden or write_golden):
         raise typer.BadParameter("a golden file is of whole captures: leave out what selects a part of them")
-    clock = SystemClock()
+    named = _named({"symbol": symbol, "stream": stream, "connection": connection}, start, end)
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signal())
         pacer = Pacer(
             pace,
-            clock,
+            SystemClock(),
             stopped=stopped,
-            ready=_wait_for_enter if start_paused else None,
+            ready=(lambda: _wait_for_enter(stopped)) if start_paused else None,
             counts=selection.forecast_of if selection else None,
         )
         details = report is not None or golden is not None or write_golden is not None
         played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=details)
-        tables = stack.enter_context(_report(report, played.run, interval, force=force))
+        tables = stack.enter_context(_report(report, played.run, interval, named, force=force))
         regression = stack.enter_context(golden_files(played.run, write_golden, golden))
-        for each in (tables, regression):
-            if each is not None:
-                played.sinks.append(each.take)
-        write = stack.enter_context(_payloads_to(output, output_format, force=force))
+        played.sinks += [each.take for each in (tables, regression) if each is not None]
+        inputs = [segment.path for recording in played.run.recordings for segment in recording.segments]
+        write = stack.enter_context(payloads_to(output, output_format, inputs, force=force))
         advance = stack.enter_context(progress("replaying", played.run.file_bytes if wanted == 1 else None))
-        begin_ns = clock.mono_ns()
         for batch in played.batches(advance):
             if write is not None:
                 write(batch.chunk, batch.rows.tolist())
-        wall_ns = clock.mono_ns() - begin_ns
-        if tables is not None and played.held is not None:
-            tables.finish(played.held)
+        wall_ns = pacer.spent_ns()
+        if tables is not None:
+            tables.end(played.held, interrupted=stopped())
         if regression is not None and played.held is not None and not stopped():
             regression.finish(played.held, played.stats)
     stats = played.stats
     if part and not stats.records and not stopped():
-        raise NothingSelected(_named({"symbol": symbol, "stream": stream, "connection": connection}, start, end))
+        raise NothingSelected(named)
     verdict = grade(pace, pacer.lateness, pacer.planned_ns, pacer.actual_ns)
     result = to_json(stats, wall_ns, verdict) | {"passes": played.passes, "interrupted": stopped()}
     if regression is not None:
@@ -162,14 +154,24 @@ def replay(
         show_json(result, to=talk)
     else:
         show_summary(result, wall_ns, talk)
+    absent = sorted(selection.symbols - set(played.run.kernel.symbols)) if stats.records else []
+    _tell(result, stats, tables, absent, interrupted=details and stopped())
+
+
+def _tell(
+    result: dict[str, Any], stats: "Stats", tables: "Report | None", absent: list[str], *, interrupted: bool
+) -> None:
+    """Say on stderr what was written and what is wrong; exit 3 where something is lost or does not hold."""
     if tables is not None:
-        say(f"{', '.join(f'{name} {rows:,} rows' for name, rows in tables.rows.items())} in {report}")
-    for line in stats.damaged:
+        say(tables.said)
+    for name in absent:
+        say(f"hftcap: there is no record of symbol {name}")
+    for line in stats.unsound:
         say(f"hftcap: {line}")
     differs = not result.get("golden", {"ok": True})["ok"]
     if differs:
         say_difference(result["golden"])
-    if not stats.complete or differs:
+    if interrupted or differs or not stats.complete:
         raise typer.Exit(3)
 
 
@@ -198,49 +200,32 @@ def _window(recordings: "list[Recording]", start: str | None, end: str | None) -
     relative = any(text is not None and text[:1] in "+-" for text in (start, end))
     edges = span(recordings) if relative else (None, None)
     first, last = (None if text is None else instant_ns(text, *edges) for text in (start, end))
+    if first is not None and last is not None and last < first:
+        raise typer.BadParameter(f"--end {end} lies before --start {start}")
     return first, last
 
 
-def _wait_for_enter() -> None:
+def _wait_for_enter(stopped: Callable[[], bool]) -> None:
+    """Wait for a line on stdin, or its end; a signal ends the wait as well."""
     say("paused: press Enter to begin")
-    sys.stdin.readline()
+    try:
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            if stopped():
+                return
+        sys.stdin.readline()
+    except (ValueError, OSError, AttributeError):
+        return  # no stdin, or one that nothing can be waited for on: there is nobody to press Enter
 
 
 def _report(
-    folder: Path | None, run: "Run", interval_s: float, *, force: bool
+    folder: Path | None, run: "Run", interval_s: float, part: str, *, force: bool
 ) -> "AbstractContextManager[Report | None]":
     if folder is None:
         return nullcontext()
     from hftcap.report.parquet import Report
 
     ids = [each.preamble.capture_id for each in run.recordings]
-    return Report(folder, ids, run.kernel, run.locate, interval_ns=round(interval_s * 1e9), force=force)
-
-
-@contextmanager
-def _payloads_to(output: Path | None, form: PayloadFormat, *, force: bool) -> "Iterator[Write | None]":
-    """Yield what writes some records of a chunk, None where nothing is to be written.
-
-    Raises:
-        WriteFailed: the file is there, and `force` is not set, or cannot be made or written.
-    """
-    if output is None:
-        yield None
-        return
-    lines = payloads.raw if form is PayloadFormat.RAW else payloads.ndjson
-    try:
-        opened = nullcontext(sys.stdout.buffer) if output == STDIN else output.open("wb" if force else "xb")
-        with opened as file:
-
-            def write(chunk: "Chunk", rows: list[int]) -> None:
-                file.write(lines(chunk, rows))
-                file.flush()  # a line that is due is to be seen now
-
-            yield write
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WriteFailed(output, error.strerror or str(error)) from error
+    return Report(folder, ids, run.kernel, run.locate, interval_ns=round(interval_s * 1e9), part=part, force=force)
 
 
 def _named(chosen: dict[str, Any], start: str | None, end: str | None) -> str:

@@ -33,10 +33,8 @@ def stats(captures: Captures, as_json: AsJson = False) -> None:
         show_json(result)
     else:
         _show(result)
-    for line in found.damaged:
+    for line in found.unsound:
         say(f"hftcap: {line}")
-    if found.losses:
-        say(f"hftcap: {found.losses} records are noted as lost")
     if not found.complete:
         raise typer.Exit(3)
 

@@ -97,6 +97,10 @@ class Pacer:
         self._count()
         return self._lateness
 
+    def spent_ns(self) -> int:
+        """Return the time since the pace began, pauses left out; 0 before."""
+        return self._clock.mono_ns() - self.schedule.begin_ns if self._begun else 0
+
     def pieces(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """Yield the records of one pass when they are due, in order; notes without records pass at once.
 

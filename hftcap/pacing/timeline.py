@@ -52,11 +52,15 @@ def _exact(what: str, value: str | float | Fraction) -> Fraction:
         exact = value
     else:
         # A float is read as the decimal it prints as, so that 0.1 is a tenth.
-        text = value if isinstance(value, str) else format(Decimal(str(value)), "f")
+        text = format(Decimal(str(value)), "f") if _is_number(value) else str(value)
         exact = Fraction(text) if _DECIMAL.fullmatch(text) else Fraction(0)
     if exact <= 0:
         raise BadPace(what, text)
     return exact
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,10 @@ class Pace:
     speed: Fraction | None = Fraction(1)
     max_gap_ns: int | None = None
     mps: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_gap_ns is not None and self.max_gap_ns < 0:
+            raise BadPace("length of the longest silence", str(self.max_gap_ns))
 
     @property
     def rate(self) -> Fraction | None:
@@ -144,7 +152,7 @@ class Schedule:
         # Unsigned subtraction wraps to the true distance, which between two int64 may need 64 bits.
         marks = highest.view(np.uint64)
         gaps = marks - np.concatenate(([np.uint64(latest & _UINT64_MASK)], marks[:-1]))
-        return gaps if self.pace.max_gap_ns is None else np.minimum(gaps, np.uint64(self.pace.max_gap_ns))
+        return gaps if self.pace.max_gap_ns is None else np.minimum(gaps, np.uint64(min(self.pace.max_gap_ns, FAR_NS)))
 
     def due_ns(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when the records at `positions` (rising) are due, on the monotonic clock."""

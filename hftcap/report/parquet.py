@@ -1,5 +1,6 @@
 """Write a report's tables as Parquet, streamed in row groups, under temporary names until all are whole."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -42,24 +43,28 @@ class Report:
         locate: Locate,
         *,
         interval_ns: int,
+        part: str = "",
         force: bool = False,
     ) -> None:
         self.folder = folder
+        self._interrupted = False
+        self._kept = False
         self._kernel = kernel
         self._locate = locate
         self.rows = dict.fromkeys(TABLES, 0)
-        if not force and any((folder / f"{name}.parquet").exists() for name in TABLES):
+        self._replaces = any((folder / f"{name}.parquet").exists() for name in TABLES)
+        if self._replaces and not force:
             raise ReportExists(folder)
+        self._made = not folder.exists()
         self._latency = LatencyTable(interval_ns)
         self._gaps = GapTable()
         self._tables: dict[str, _Table] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, schema in TABLES.items():
-                self._tables[name] = _Table(folder, name, schema, capture_ids)
+                self._tables[name] = _Table(folder, name, schema, capture_ids, part)
         except OSError as error:
-            for table in self._tables.values():
-                table.discard()
+            self._discard()
             raise WriteFailed(folder, error.strerror or str(error)) from error
 
     def take(self, rows: Gathered) -> None:
@@ -73,10 +78,25 @@ class Report:
         self._write("latency", self._latency.take())
         self._add_changes(rows.gaps, rows.levels)
 
-    def finish(self, held: Result) -> None:
-        """Take what happened to the books because nothing was waited for any more, at the end of a run."""
+    def end(self, held: Result | None, *, interrupted: bool = False) -> None:
+        """Say that the run is over; `held` is what happened to the books because nothing was waited for any more.
+
+        An interrupted run's tables say so in their metadata, and do not take the place of an earlier report.
+        """
+        self._interrupted = interrupted
+        self._kept = interrupted and self._replaces
+        if held is None:
+            return
         self._write("bbo", book_touches(held.touches, self._kernel, self._locate))
         self._add_changes(held.gaps, held.levels)
+
+    @property
+    def said(self) -> str:
+        """What was written, in a line."""
+        if self._kept:
+            return f"interrupted: the earlier report in {self.folder} stays as it is"
+        rows = ", ".join(f"{name} {rows:,} rows" for name, rows in self.rows.items())
+        return f"{rows} in {self.folder}{', which are of a part: interrupted' if self._interrupted else ''}"
 
     def _add_changes(self, gaps: list[Gap], levels: LevelColumns) -> None:
         kernel = self._kernel
@@ -89,7 +109,7 @@ class Report:
         try:
             self._tables[name].add(rows)
         except OSError as error:
-            raise WriteFailed(self.folder, str(error)) from error
+            raise WriteFailed(self.folder, os.strerror(error.errno) if error.errno else str(error)) from error
         self.rows[name] += rows.num_rows
 
     def __enter__(self) -> Self:
@@ -100,7 +120,7 @@ class Report:
     ) -> None:
         whole = False
         try:
-            if error is None:
+            if error is None and not self._kept:
                 self._latency.finish()
                 self._gaps.finish()
                 self._write("latency", self._latency.take())
@@ -109,23 +129,29 @@ class Report:
                 whole = True
         finally:
             if not whole:
-                for table in self._tables.values():
-                    table.discard()
+                self._discard()
+
+    def _discard(self) -> None:
+        for table in self._tables.values():
+            table.discard()
+        if self._made:
+            with suppress(OSError):  # not there, or somebody put something into it
+                self.folder.rmdir()
 
     def _publish(self) -> None:
         try:
             for table in self._tables.values():
-                table.close()
+                table.close(interrupted=self._interrupted)
             for table in self._tables.values():
                 table.publish()
         except OSError as failure:
-            raise WriteFailed(self.folder, str(failure)) from failure
+            raise WriteFailed(self.folder, os.strerror(failure.errno) if failure.errno else str(failure)) from failure
 
 
 class _Table:
     """One Parquet file while it is written."""
 
-    def __init__(self, folder: Path, name: str, schema: pa.Schema, capture_ids: list[str]) -> None:
+    def __init__(self, folder: Path, name: str, schema: pa.Schema, capture_ids: list[str], part: str) -> None:
         self.path = folder / f"{name}.parquet"
         self._temporary = folder / f".{name}.parquet.writing"
         described = schema.with_metadata(
@@ -133,6 +159,7 @@ class _Table:
                 "hftcap.schema_version": str(SCHEMA_VERSION),
                 "hftcap.version": __version__,
                 "hftcap.capture_ids": ",".join(capture_ids),
+                "hftcap.part": part,
                 "hftcap.units": "times and _ns: ns since the Unix epoch, UTC; _e8: scaled by 1e8",
             }
         )
@@ -166,11 +193,13 @@ class _Table:
         arrays = [_encoded(column) if column.type == NAME else column.combine_chunks() for column in rows.itercolumns()]
         self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=rows.num_rows)
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool) -> None:
         """Write what is left and the Parquet footer."""
         if self._pending_rows:
             self._flush(pa.concat_tables(self._pending))
             self._pending, self._pending_rows = [], 0
+        if interrupted:
+            self._writer.add_key_value_metadata({"hftcap.interrupted": "true"})
         self._writer.close()
 
     def publish(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hftcap.binance.lines import Arrival
+from hftcap.capture.folder import is_being_written
 from hftcap.capture.format import Kind
 from hftcap.capture.reader import Chunk, Recording
 from hftcap.kernel import Columns, SymbolBook
@@ -60,12 +61,23 @@ class Stats:
     wall_offsets: dict[bytes, int] = field(default_factory=dict)
     truncated: bool = False
     damaged: list[str] = field(default_factory=list)
+    being_written: bool = False
     symbols: dict[str, SymbolStats] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether nothing is known to be lost: no loss noted, no segment cut, no block damaged."""
-        return not (self.losses or self.truncated or self.damaged)
+        return not self.unsound
+
+    @property
+    def unsound(self) -> list[str]:
+        """What is wrong with the storage, in words. A segment without footer is as it should be while it is written."""
+        found = list(self.damaged)
+        if self.truncated and not self.being_written:
+            found.append("a segment has no footer: it was cut, or its writer did not end in good order")
+        if self.losses:
+            found.append(f"{self.losses:,} records are noted as lost")
+        return found
 
 
 def collect(recordings: Recording | Sequence[Recording], progress: Callable[[int], None] | None = None) -> Stats:
@@ -123,6 +135,12 @@ def finish(stats: Stats, run: Run) -> None:
         stats.symbols.setdefault(symbol, SymbolStats()).book = book
     stats.file_bytes = run.file_bytes
     stats.truncated = run.truncated
+    stats.being_written = all(
+        is_being_written(segment.path.parent)
+        for recording in run.recordings
+        for segment in recording.segments
+        if segment.truncated
+    )
     stats.damaged = [f"{found.path.name} at byte {found.offset}: {found.what}" for found in run.findings]
 
 

@@ -195,3 +195,33 @@ def test_errors_are_the_projects_own(tmp_path):
         library.open_capture(tmp_path / "nowhere")
     with pytest.raises(library.HftcapError, match="speed"):
         library.replay(write(tmp_path / "c", 0.2), speed=0)
+
+
+def test_damage_is_warned_of(capture, tmp_path):
+    """Each way of reading a capture to its end says that it is cut; what is there is given all the same."""
+    (source,) = list(capture.glob("*.zst"))[:1]
+    (tmp_path / source.name).write_bytes(source.read_bytes()[:-200])
+    for read in (lambda path: list(library.open_capture(path)), lambda path: list(library.replay(path))):
+        with pytest.warns(library.DamagedCapture, match=source.name):
+            assert read(tmp_path)
+    with pytest.warns(library.DamagedCapture):
+        assert library.read_columns(tmp_path).num_rows
+
+
+def test_a_name_alone_is_a_selection(capture):
+    """Not its letters."""
+    assert list(library.replay(capture, streams="trade")) == list(library.replay(capture, streams=["trade"])) != []
+
+
+@pytest.mark.parametrize("speed", [0, -1, None, True, "fast", float("nan")])
+def test_a_speed_that_is_none_is_refused_at_once(speed, capture):
+    """One of the project's errors, before the first event."""
+    with pytest.raises(library.HftcapError, match="speed"):
+        library.replay(capture, speed=speed)
+
+
+def test_nothing_to_read_is_refused():
+    """An empty list is a mistake."""
+    for read in (library.replay, library.read_columns):
+        with pytest.raises(library.HftcapError):
+            read([])

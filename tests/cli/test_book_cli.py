@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import hftcap as library
 from hftcap.capture.format import TimeBase
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 
@@ -102,3 +103,25 @@ def test_following_takes_one_folder(hftcap, capture):
     ran = hftcap("book", capture, capture, "--follow")
     assert ran.code == 2
     assert "--follow" in ran.err
+
+
+def test_a_followed_capture_is_judged_at_its_end(hftcap, capture):
+    """An unknown symbol and a cut segment are told as without --follow."""
+    assert hftcap("book", capture, "--follow", "-s", "XXXUSDT").code == 1
+    (segment,) = capture.glob("*.zst")
+    segment.write_bytes(segment.read_bytes()[:-10])
+    assert hftcap("book", capture, "--follow").code == 3
+
+
+def test_a_book_ends_as_a_replay_does(hftcap, tmp_path):
+    """Where the other line never brings what is missing, the book at the end has a gap, whoever tells of it."""
+    with CaptureWriter(tmp_path / "c", HEAD, fsync=False) as writer:
+        for line in (1, 2):
+            writer.add(diff("BTCUSDT", 1, 5, "10"), line, conn=line)
+        writer.add(diff("BTCUSDT", 9, 9, "11"), 10, conn=1)
+    replayed = hftcap("replay", tmp_path / "c", "--json").json["books"]["BTCUSDT"]
+    book = books(hftcap("book", tmp_path / "c", "--json"))["BTCUSDT"]
+    assert (replayed["gaps"], replayed["final_update_id"]) == (1, 9)
+    assert book["final_update_id"] == 9
+    *_, last = library.replay(tmp_path / "c")
+    assert (last.book.update_id, last.book.gaps) == (9, 1)

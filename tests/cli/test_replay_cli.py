@@ -15,7 +15,7 @@ from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.market.walk import START_NS, SYMBOL
 from tests.cli.test_cli import records_of, shell, write
 
-FAILED = 1
+FAILED, LOST = 1, 3
 HFTCAP = [sys.executable, "-m", "hftcap"]
 
 
@@ -172,19 +172,98 @@ def test_a_paused_replay_begins_at_enter(capture):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_replay_ends_in_good_order(number, tmp_path):
-    """Its summary says how far it came; the tables are whole as far as that; exit code 0."""
+@pytest.mark.parametrize("report", [False, True])
+def test_an_interrupted_replay_ends_in_good_order(report, number, tmp_path):
+    """Its summary says how far it came, exit code 0; with tables, which are whole as far as that, 3."""
     head = CaptureHead("00112233445566aa", "spot", TimeBase.WALL, False, START_NS, "0.1.0")
     with CaptureWriter(tmp_path / "c", head, fsync=False) as writer:
         for at in (0, 1, 2, 3_600):
             writer.add(b'{"result":null,"id":%d}' % at, START_NS + at * 10**9)
-    words = [*HFTCAP, "replay", str(tmp_path / "c"), "--speed", "100", "-o", "-", "--report", str(tmp_path / "out")]
+    words = [*HFTCAP, "replay", str(tmp_path / "c"), "--speed", "100", "-o", "-"]
+    words += ["--report", str(tmp_path / "out")] if report else []
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         for at in (0, 1, 2):
             assert process.stdout.readline() == b'{"result":null,"id":%d}\n' % at
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (0, b""), err
+    assert (process.returncode, out) == (LOST if report else 0, b""), err
     assert b"3 messages" in err
     assert b"interrupted" in err
-    assert pq.read_metadata(tmp_path / "out" / "messages.parquet").num_rows == 3
+    if report:
+        assert pq.read_metadata(tmp_path / "out" / "messages.parquet").num_rows == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_paused_replay_can_be_ended(number, capture):
+    """The first signal is enough while it waits for Enter; nothing was replayed."""
+    words = [*HFTCAP, "replay", str(capture), "--start-paused", "-o", "-"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert b"Enter" in process.stderr.readline()
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+        assert process.stdout.read() == b""
+
+
+def test_the_capture_that_is_read_is_never_written(hftcap, capture):
+    """Not with --force either: the output would take the place of the input."""
+    (segment,) = list(capture.glob("*.zst"))[:1]
+    before = segment.read_bytes()
+    ran = hftcap("replay", capture, "--output", segment, "--force", "--end", "+1s")
+    assert (ran.code, ran.out) == (FAILED, b"")
+    assert segment.read_bytes() == before
+
+
+def test_an_output_that_fails_leaves_the_earlier_one(hftcap, capture, tmp_path):
+    """It gets its name when it is whole, and nothing else is left."""
+    (tmp_path / "file").write_text("mine")
+    assert hftcap("replay", capture, "-o", tmp_path / "file", "-f", "-s", "DOGEUSDT").code == FAILED
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
+
+
+def test_with_stdout_closed_there_is_no_traceback(capture):
+    """What would be printed goes nowhere."""
+    for words in ("", "-o -", "--json"):
+        ran = shell(f"$H replay $1 {words} >&-", capture)
+        assert "Traceback" not in ran.stderr
+    assert shell("$H replay $1 >&- 2>&-; echo $?", capture).stdout == "0\n"
+
+
+def test_the_time_told_is_that_of_the_replay(capture):
+    """Neither the wait for Enter nor the way to --start is in it."""
+    ran = shell("(sleep 1; echo) | $H replay $1 --start-paused --json", capture)
+    assert json.loads(ran.stdout)["wall_s"] < 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--loop", "--passes", "2"], "--passes"),
+        (["--start", "+1s", "--end", "+0.5s"], "--start"),
+    ],
+)
+def test_options_that_contradict_each_other(words, said, hftcap, capture):
+    """A usage error that names them."""
+    ran = hftcap("replay", capture, *words)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_symbol_that_is_not_there_beside_one_that_is(hftcap, capture):
+    """It is named, and the rest is replayed."""
+    ran = hftcap("replay", capture, "-s", SYMBOL, "-s", "XXXUSDT")
+    assert ran.code == 0
+    assert "XXXUSDT" in ran.err
+
+
+def test_a_capture_that_is_being_written_is_not_lost(hftcap, tmp_path):
+    """It has no footer yet, as it should be; one that nobody writes says why it is not sound."""
+    head = CaptureHead("00112233445566aa", "spot", TimeBase.WALL, False, START_NS, "0.1.0")
+    writer = CaptureWriter(tmp_path / "c", head, block_bytes=10, fsync=False)
+    for at in range(5):
+        writer.add(b'{"result":null,"id":%d}' % at, START_NS + at)
+    assert hftcap("replay", tmp_path / "c").code == 0
+    assert hftcap("stats", tmp_path / "c").code == 0
+    writer.__exit__(RuntimeError, RuntimeError(), None)
+    ran = hftcap("replay", tmp_path / "c")
+    assert ran.code == LOST
+    assert "footer" in ran.err

@@ -110,6 +110,13 @@ def test_a_pause_moves_all_that_is_to_come():
     assert schedule.begin_ns == 1_700
 
 
+def test_any_length_of_silence_may_be_given():
+    """Beyond what 64 bits hold it shortens nothing; a negative one is refused."""
+    assert dues(Pace(Fraction(1), max_gap_ns=2**70), [[0, 10]]) == [0, 10]
+    with pytest.raises(BadPace, match="silence"):
+        Pace(Fraction(1), max_gap_ns=-1)
+
+
 def test_nothing_overflows():
     """Stamps at both ends of 64 bits and the slowest speed: due at the far end, never before the one in front."""
     ends = [-(2**63) + 1, 0, 2**63 - 1]

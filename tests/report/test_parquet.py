@@ -43,7 +43,7 @@ def report_of(folders: list[Path], out: Path, *, force: bool = False, interval_n
     with Report(out, ids, run.kernel, run.locate, interval_ns=interval_ns, force=force) as report:
         for rows in gathered(run.batches()):
             report.take(rows)
-        report.finish(run.finish())
+        report.end(run.finish())
     return report.rows
 
 
@@ -250,7 +250,7 @@ def test_an_exception_leaves_no_table_and_no_temporary_file(batches, error, capt
             if number == batches:
                 raise error
             report.take(Gathered([batch]))
-    assert list(out.iterdir()) == []
+    assert not out.exists()
 
 
 def test_an_exception_leaves_an_earlier_report_alone(capture, tmp_path):
@@ -299,3 +299,21 @@ def test_an_empty_capture_makes_empty_tables(tmp_path):
     assert report_of([tmp_path / "c"], tmp_path / "out") == dict.fromkeys(TABLES, 0)
     for name, schema in TABLES.items():
         assert pq.read_table(tmp_path / "out" / f"{name}.parquet").schema.names == schema.names
+
+
+def test_an_interrupted_report_says_so_and_replaces_none(capture, tmp_path):
+    """It is of what was replayed so far, which its metadata say; an earlier report stays byte for byte."""
+    for out in (tmp_path / "new", tmp_path / "old"):
+        if out.name == "old":
+            report_of([capture], out)
+            before = contents(out)
+        run = Run(open_recordings([capture]), levels=True)
+        with new_report(run, out, force=True) as report:
+            report.take(next(gathered(run.batches(), least=50)))
+            report.end(run.finish(), interrupted=True)
+    assert contents(tmp_path / "old") == before
+    assert "stays" in report.said
+    for name in TABLES:
+        metadata = pq.read_metadata(tmp_path / "new" / f"{name}.parquet").metadata
+        assert metadata[b"hftcap.interrupted"] == b"true"
+        assert b"hftcap.interrupted" not in pq.read_metadata(tmp_path / "old" / f"{name}.parquet").metadata
