@@ -101,6 +101,9 @@ class _Events:
         if capture not in self._captures:
             self._captures.append(capture)
         base = self._captures.index(capture) << 16
+        if chunk.first == 0:
+            for conn, at_ns in block.closings().items():
+                self._feed.close(base + conn, at_ns)
         for place, record in enumerate(records_of(chunk), start=chunk.first):
             message: Message = _BINARY
             if record.kind is not Kind.WS_BINARY:

@@ -12,7 +12,7 @@ Source: protocol notes, section 6.5.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from hashlib import blake2b
 from typing import Self
@@ -148,12 +148,14 @@ class DiffMerge:
     leaves a hole that another line may fill: it is held until a line does, or none can any more, because every line
     that is alive stands behind the hole, or because it was held for `HOLD_NS`. Then it goes, and the hole is a gap.
 
-    Receive times are of the recording host's wall clock; a step of it ends the wait early, and nothing else.
+    Receive times are of the recording host's wall clock; a step of it ends the wait early, and nothing else. `closed`
+    has, by line, when it is known to have been closed; others may add to it.
     """
 
-    __slots__ = ("_alive", "_held", "_latest")
+    __slots__ = ("_alive", "_closed", "_held", "_latest")
 
-    def __init__(self) -> None:
+    def __init__(self, closed: Mapping[int, int] | None = None) -> None:
+        self._closed = {} if closed is None else closed
         self._latest: dict[int, int] = {}
         self._alive: dict[int, int] = {}
         self._held: list[Held] = []
@@ -221,7 +223,10 @@ class DiffMerge:
     def _hopeless(self, feed_id: int, now_ns: int) -> bool:
         """Say whether every line that is alive has passed the hole behind `feed_id`."""
         return all(
-            self._latest[line] > feed_id or now_ns - seen_ns > LINE_ALIVE_NS for line, seen_ns in self._alive.items()
+            self._latest[line] > feed_id
+            or now_ns - seen_ns > LINE_ALIVE_NS
+            or now_ns >= self._closed.get(line, now_ns + 1)
+            for line, seen_ns in self._alive.items()
         )
 
     def dump(self) -> tuple[dict[int, int], dict[int, int], list[Held]]:
@@ -229,17 +234,23 @@ class DiffMerge:
         return dict(self._latest), dict(self._alive), list(self._held)
 
     @classmethod
-    def load(cls, latest: dict[int, int], alive: dict[int, int], held: list[Held]) -> Self:
+    def load(
+        cls,
+        latest: dict[int, int],
+        alive: dict[int, int],
+        held: list[Held],
+        closed: Mapping[int, int] | None = None,
+    ) -> Self:
         """Return what `dump` returned."""
-        merge = cls()
+        merge = cls(closed)
         merge._latest, merge._alive = dict(latest), dict(alive)
         merge._held = [(diff, (origin[0], origin[1], origin[2], origin[3]), since) for diff, origin, since in held]
         return merge
 
     @classmethod
-    def of_one_line(cls, line: int, feed_id: int | None, now_ns: int) -> Self:
+    def of_one_line(cls, line: int, feed_id: int | None, now_ns: int, closed: Mapping[int, int] | None = None) -> Self:
         """Return a merge that has so far had one line, which stands at `feed_id`."""
-        merge = cls()
+        merge = cls(closed)
         if feed_id is not None:
             merge._latest[line] = feed_id
             merge._alive[line] = now_ns

@@ -29,6 +29,8 @@ REST = "rest"
 """The kind of note that says what was asked for to get a REST body; it always has `record`."""
 
 _WIDTHS = (("<u4", 4), ("<i8", 8), ("<i8", 8), ("u1", 1), ("<u2", 2), ("u1", 1))
+CLOSE = "close"
+"""The kind of note that says that a connection was closed: `conn`, `at_ns`."""
 _PER_THREAD = threading.local()
 """Holds each thread's decompressor: zstandard releases the GIL inside one, and it serves one thread at a time."""
 _FRAME_BITS_UNUSED = 0x18
@@ -107,6 +109,14 @@ class Block:
     def requests(self) -> dict[int, Note]:
         """Return by record what was asked for to get each REST body."""
         return {note["record"]: note for note in self.notes if note.get("note") == REST and "record" in note}
+
+    def closings(self) -> dict[int, int]:
+        """Return by connection when it was closed, wall clock ns, as far as the notes tell."""
+        return {
+            note["conn"]: note["at_ns"]
+            for note in self.notes
+            if note.get("note") == CLOSE and isinstance(note.get("conn"), int) and isinstance(note.get("at_ns"), int)
+        }
 
     def received(self, first: int, stop: int) -> NDArray[np.int64]:
         """Return `recv_ns` of the records from `first` up to, not including, `stop`."""

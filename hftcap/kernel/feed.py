@@ -26,7 +26,7 @@ class Feed:
     """The state of a feed. `books` holds every symbol that had a quote, an update or a snapshot.
 
     `prints` has the ids of each numbering by event name and symbol, `quotes` those of bookTickers by symbol, `contents`
-    what was seen last of each stream without numbering.
+    what was seen last of each stream without numbering, `closed` when lines were closed, wall clock ns.
     """
 
     def __init__(self, market: Market, *, expects_snapshots: bool) -> None:
@@ -35,6 +35,7 @@ class Feed:
         self.prints: dict[str, dict[str, PrintMerge]] = {name.NAME: {} for name in (Trade, AggTrade, BlockTrade)}
         self.quotes: dict[str, QuoteMerge] = {}
         self.contents: dict[str, ContentMerge] = {}
+        self.closed: dict[int, int] = {}
         self._expects_snapshots = expects_snapshots
 
     def take(
@@ -102,6 +103,10 @@ class Feed:
             merge = self.contents[stream] = ContentMerge()
         return merge.take(line, payload)
 
+    def close(self, line: int, at_ns: int) -> None:
+        """Take note that a line is closed from a receive time on: it is not waited for."""
+        self.closed[line] = at_ns
+
     def finish(self, log: ChangeLog | None = None) -> None:
         """Say that the feed is over: nothing is waited for any more."""
         for book in self.books.values():
@@ -121,4 +126,4 @@ class Feed:
 
     def new_book(self) -> SymbolBook:
         """Return the book of a symbol of which nothing has been seen."""
-        return SymbolBook(futures=self.futures, expects_snapshot=self._expects_snapshots)
+        return SymbolBook(futures=self.futures, expects_snapshot=self._expects_snapshots, closed=self.closed)

@@ -95,6 +95,9 @@ class ReferenceKernel:
         before = dict(self._touch)
         capture = block.header.capture_id.hex()
         lines = self._lines(capture, block.columns.conn[first:stop])
+        if first == 0:
+            for conn, at_ns in block.closings().items():
+                self.feed.close((self.captures.index(capture) << 16) + conn, at_ns)
         sequence = block.header.sequence
         received = block.received(first, stop).tolist()
         parse, selection = self._parse, self._selection

@@ -47,6 +47,7 @@ class FeedState(msgspec.Struct, frozen=True, array_like=True):
     prints: dict[str, dict[str, tuple[_Seen, dict[int, int]]]]
     quotes: dict[str, tuple[int, dict[int, int]]]
     contents: dict[str, list[tuple[bytes, list[int]]]]
+    closed: list[tuple[int, int]]
 
 
 class KernelState(msgspec.Struct, frozen=True, array_like=True):
@@ -68,12 +69,15 @@ def dump_feed(feed: Feed) -> FeedState:
         },
         quotes={symbol: (merge.newest_id, merge.latest) for symbol, merge in feed.quotes.items()},
         contents={stream: merge.dump() for stream, merge in feed.contents.items()},
+        closed=list(feed.closed.items()),
     )
 
 
 def load_feed(feed: Feed, state: FeedState) -> None:
     """Let a feed go on from a state, in place of its own."""
-    feed.books = {each.symbol: _symbol_book(each, futures=feed.futures) for each in state.books}
+    feed.closed.clear()
+    feed.closed.update(state.closed)
+    feed.books = {each.symbol: _symbol_book(each, feed) for each in state.books}
     for name, merges in state.prints.items():
         feed.prints[name] = {symbol: PrintMerge.load(*kept) for symbol, kept in merges.items()}
     feed.quotes = {symbol: QuoteMerge(newest_id, dict(latest)) for symbol, (newest_id, latest) in state.quotes.items()}
@@ -116,13 +120,15 @@ def _symbol_state(symbol: str, book: SymbolBook) -> SymbolState:
     )
 
 
-def _symbol_book(state: SymbolState, *, futures: bool) -> SymbolBook:
-    book = SymbolBook(futures=futures, expects_snapshot=False)
-    book.sync = DepthSync.load(futures, state.sync_state, state.feed_id, state.snapshot_id, state.missed, state.buffer)
+def _symbol_book(state: SymbolState, feed: Feed) -> SymbolBook:
+    book = SymbolBook(futures=feed.futures, expects_snapshot=False, closed=feed.closed)
+    book.sync = DepthSync.load(
+        feed.futures, state.sync_state, state.feed_id, state.snapshot_id, state.missed, state.buffer
+    )
     book.check = TouchCheck.load(state.latest, state.newest_id, state.quotes, state.touches)
     book.book = Levels.load(state.levels)
     book.line = state.line
-    book.lines = None if state.lines is None else DiffMerge.load(*state.lines)
+    book.lines = None if state.lines is None else DiffMerge.load(*state.lines, feed.closed)
     book.feed_ns = state.feed_ns
     book.book_update_id = state.book_update_id
     book.first_update_id = state.first_update_id

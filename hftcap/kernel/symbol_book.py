@@ -1,5 +1,7 @@
 """One symbol's book as the feed goes by: joining, levels, the bookTicker check, and the counts of all three."""
 
+from collections.abc import Mapping
+
 from hftcap.binance.depth_sync import BookState, Change, DepthSync, Verdict
 from hftcap.binance.lines import NOWHERE, Arrival, DiffMerge, Origin
 from hftcap.binance.messages import BookTicker, DepthDiff, RestDepth
@@ -22,10 +24,12 @@ class SymbolBook:
     after an update in which the best bid was at or above the best ask. What redundant lines bring twice counts once.
 
     `line` is the connection the diffs came over so far, `lines` what merges them once there is a second, and `feed_ns`
-    the receive time of the last accepted update. With a `log`, what changes the book is written there.
+    the receive time of the last accepted update; `closed` says when lines were closed. With a `log`, what changes the
+    book is written there.
     """
 
     __slots__ = (
+        "_closed",
         "book",
         "book_update_id",
         "borders",
@@ -42,7 +46,8 @@ class SymbolBook:
         "updates",
     )
 
-    def __init__(self, *, futures: bool, expects_snapshot: bool) -> None:
+    def __init__(self, *, futures: bool, expects_snapshot: bool, closed: Mapping[int, int] | None = None) -> None:
+        self._closed = closed
         self.sync = DepthSync(futures=futures, expects_snapshot=expects_snapshot)
         self.book = Levels()
         self.check = TouchCheck()
@@ -85,7 +90,7 @@ class SymbolBook:
             if self.line == _NO_LINE:
                 self.line = line
             else:
-                self.lines = DiffMerge.of_one_line(self.line, self.sync.feed_id, self.feed_ns)
+                self.lines = DiffMerge.of_one_line(self.line, self.sync.feed_id, self.feed_ns, self._closed)
         if self.lines is None:
             return *self._accept(diff, origin, log), Arrival.FIRST
         return self._merge(self.lines, diff, line, origin, log)

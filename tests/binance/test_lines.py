@@ -208,3 +208,13 @@ def test_a_merge_that_was_dumped_goes_on_as_the_original(chance: random.Random, 
         for found, _ in took[1]:
             assert (sync.update(found).verdict is Verdict.STALE) is (took[0] is REPEAT)
     assert merge.finish() == other.finish()
+
+
+def test_a_line_that_is_closed_is_not_waited_for():
+    """From the time of its closing on; before, it may still bring what is missing."""
+    closed: dict[int, int] = {}
+    merge = DiffMerge.of_one_line(1, 10, 0, closed)
+    assert taking(merge, 2, diff(16, 20), MS, 10) == (FIRST, [])
+    closed[1] = 3 * MS
+    assert taking(merge, 2, diff(21, 25), 2 * MS, 10) == (FIRST, [])
+    assert taking(merge, 2, diff(26, 30), 3 * MS, 10) == (FIRST, [20, 25, 30])
