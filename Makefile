@@ -16,12 +16,12 @@ READY := .venv/.ready-demo .venv/.ready-test .venv/.ready-lint .venv/.ready-benc
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench soak clean
+.PHONY: help demo test lint types bench soak samples regression clean
 # Two targets at once would install into the same environment at once.
 .NOTPARALLEL:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.ready-demo  ## make a small capture, replay it and print the summary (offline, under a minute)
 	@rm -rf demo-out
@@ -53,6 +53,12 @@ soak: .venv/.ready-test  ## damage captures and kill writers by the thousand, ho
 	@.venv/bin/python bench/soak_synth.py
 	@if [ -n "$$HFTCAP_CORPUS" ]; then .venv/bin/python bench/soak_large.py; \
 	    else echo "==> bench/soak_large.py needs HFTCAP_CORPUS: left out"; fi
+
+samples: .venv/.ready-test  ## make the samples again, byte for byte; golden files that are there are held, not replaced
+	@.venv/bin/python samples/make.py
+
+regression: .venv/.ready-test  ## hold every sample against its golden file
+	@HFTCAP=.venv/bin/hftcap .github/actions/regression/regression.sh samples
 
 clean:  ## remove .venv, caches and everything else the other targets made
 	@echo "==> Removing .venv, caches, build products and demo-out"
