@@ -71,6 +71,8 @@ def book(
     at_ns = _replay(run, recordings, at, wanted[0] if at_id is not None else None, at_id)
     findings = run.findings
     names = wanted or sorted(name for name, each in run.kernel.books.items() if each.has_depth)
+    if not names:
+        say("hftcap: no symbol has depth up to there")
     for name in names:
         found = run.kernel.books.get(name)
         if found is None or not found.has_depth:

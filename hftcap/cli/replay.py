@@ -73,8 +73,8 @@ def replay(
     connection: Annotated[list[int] | None, typer.Option("--connection", help="Only this one; repeatable.")] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FOLDER", help="Write Parquet tables.")] = None,
     interval: Annotated[
-        float, typer.Option(min=0.001, max=604_800, help="Seconds per row of the latency table.")
-    ] = 1.0,
+        float | None, typer.Option(min=0.001, max=604_800, help="Seconds per row of the latency table; 1 if not given.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace an earlier report or output.")] = False,
     golden: Annotated[
         Path | None, typer.Option("--golden", metavar="FILE", help="Hold every message against this golden file.")
@@ -85,9 +85,9 @@ def replay(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write payloads when due; - is stdout.")
     ] = None,
-    output_format: Annotated[PayloadFormat, typer.Option("--format", help="What a line of --output is.")] = (
-        PayloadFormat.RAW
-    ),
+    output_format: Annotated[
+        PayloadFormat | None, typer.Option("--format", help="What a line of --output is; raw if not given.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay a capture through the parser and the order books, and summarise.
@@ -111,6 +111,13 @@ def replay(
     wanted = None if loop else passes or 1
     if wanted != 1 and (report or golden or write_golden):
         raise typer.BadParameter("--report and golden files take one pass: leave out --loop and --passes")
+    for option, given, needed in (
+        ("--interval", interval, report),
+        ("--format", output_format, output),
+        ("--force", force or None, report or output),
+    ):
+        if given is not None and needed is None:
+            raise typer.BadParameter(f"{option} says how to write what is not asked for: see --report and --output")
     pace = _pace(speed, mps, max_gap)
     selection = Selection(symbol or (), stream or (), connection or ())
     part = Part(selection, *_window(open_recordings(captures), start, end))
@@ -128,11 +135,11 @@ def replay(
         )
         details = report is not None or golden is not None or write_golden is not None
         played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=details)
-        tables = stack.enter_context(_report(report, played.run, interval, named, force=force))
+        tables = stack.enter_context(_report(report, played.run, interval or 1.0, named, force=force))
         regression = stack.enter_context(golden_files(played.run, write_golden, golden))
         played.sinks += [each.take for each in (tables, regression) if each is not None]
         inputs = [segment.path for recording in played.run.recordings for segment in recording.segments]
-        write = stack.enter_context(payloads_to(output, output_format, inputs, force=force))
+        write = stack.enter_context(payloads_to(output, output_format or PayloadFormat.RAW, inputs, force=force))
         advance = stack.enter_context(progress("replaying", played.run.file_bytes if wanted == 1 else None))
         for batch in played.batches(advance):
             if write is not None:

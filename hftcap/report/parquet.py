@@ -153,7 +153,7 @@ class _Table:
 
     def __init__(self, folder: Path, name: str, schema: pa.Schema, capture_ids: list[str], part: str) -> None:
         self.path = folder / f"{name}.parquet"
-        self._temporary = folder / f".{name}.parquet.writing"
+        self._temporary = folder / f".{name}.parquet.{os.getpid()}.writing"  # two may write at once: the last one wins
         described = schema.with_metadata(
             {
                 "hftcap.schema_version": str(SCHEMA_VERSION),

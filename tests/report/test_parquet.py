@@ -1,6 +1,7 @@
 """A report on disk: what other tools read from it is what was written, and a report is whole or not there."""
 
 import json
+import os
 from pathlib import Path
 
 import duckdb
@@ -278,10 +279,10 @@ def test_a_report_that_cannot_be_published_leaves_nothing(name, capture, tmp_pat
 def test_a_report_that_cannot_be_begun_leaves_nothing(name, capture, tmp_path):
     """Where one temporary file cannot be made, the others are removed again."""
     out = tmp_path / "out"
-    (out / f".{name}.parquet.writing").mkdir(parents=True)
+    (out / f".{name}.parquet.{os.getpid()}.writing").mkdir(parents=True)
     with pytest.raises(WriteFailed):
         report_of([capture], out)
-    assert [path.name for path in out.iterdir()] == [f".{name}.parquet.writing"]
+    assert [path.name for path in out.iterdir()] == [f".{name}.parquet.{os.getpid()}.writing"]
 
 
 def test_a_folder_that_cannot_be_made_is_refused(capture, tmp_path):
