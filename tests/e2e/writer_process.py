@@ -94,17 +94,19 @@ class WriterProcess:
         select.select([self._process.stdout], [], [], rng.random() * TICK_NS / 1e9)
         self.killed_ns = time.monotonic_ns()
         self._process.send_signal(signal.SIGKILL)
-        told, said = self._process.communicate()
-        assert self._process.returncode == -signal.SIGKILL, said.decode()
-        for line in told.splitlines(keepends=True):
-            self._take(line)
+        code, said = self.end()
+        assert code == -signal.SIGKILL, said
 
     def end(self) -> tuple[int, str]:
         """Wait until it ends by itself; return exit code and what it said."""
-        told, said = self._process.communicate()
-        for line in told.splitlines(keepends=True):
+        assert self._process.stdout is not None and self._process.stderr is not None
+        # Not by `communicate`, which reads past what `readline` has in its buffer.
+        for line in self._process.stdout.read().splitlines(keepends=True):
             self._take(line)
-        return self._process.returncode, said.decode()
+        said = self._process.stderr.read().decode()
+        for stream in (self._process.stdout, self._process.stderr):
+            stream.close()
+        return self._process.wait(), said
 
     def _take(self, line: bytes) -> None:
         if line.endswith(b"\n"):
