@@ -53,9 +53,14 @@ def judge(small, tmp_path) -> Judge:
 
 
 def test_a_cut_at_any_byte_is_noticed_and_leaves_what_stands_before_it(small, judge):
-    """The middle segment at every length: all whole blocks before the cut are read, all other segments too."""
+    """The middle segment at every third length, and around each part's ends; the soak test takes every length.
+
+    All whole blocks before the cut are read, all other segments too.
+    """
     name = small.names[1]
-    for length in range(len(small.files[name])):
+    ends = {part.end + step for part in small.parts if part.name == name for step in (-1, 0, 1)}
+    whole = len(small.files[name])
+    for length in sorted({*range(0, whole, 3), *(end for end in ends if end < whole)}):
         judge.judge(damaging.cut(small, name, length))
 
 
