@@ -83,14 +83,7 @@ def trades(source: Source) -> pa.Table:
 def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Table:
     """Return a row for every level, in the order in which they were applied."""
     action = np.vectorize(_ACTION_INDEX.__getitem__, otypes=[np.int32])(levels.action) if len(levels) else levels.action
-    files, file, block = _located(levels, locate)
-    arrays: dict[str, Any] = {  # Any: as above
-        "ts_recv": times(levels.recv_ns),
-        "symbol": names(levels.symbol, kernel.symbols, none=-1),
-        "stream": names(levels.stream, kernel.streams, none=-1),
-        "file": names(file, files, none=-1),
-        "block": pa.array(block),
-        "record": pa.array(levels.place.astype(np.int32)),
+    arrays: dict[str, Any] = _located(levels, kernel, locate) | {  # Any: as above
         "ts_event": times(levels.event_ns),
         "ts_trade": times(levels.trade_ns),
         "first_update_id": integers(levels.first_id),
@@ -104,16 +97,22 @@ def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Tab
     return pa.table(arrays, schema=BOOK_UPDATES)
 
 
-def _located(
-    rows: LevelColumns | TouchColumns, locate: Locate
-) -> tuple[list[str], NDArray[np.int32], NDArray[np.int32]]:
-    """Return file names, and for each row the index of its file and the position of its block."""
+def _located(rows: LevelColumns | TouchColumns, kernel: Kernel, locate: Locate) -> dict[str, pa.Array]:
+    """Return the columns every table has, for rows that may be of any block."""
     blocks, of_row = np.unique(np.stack((rows.capture, rows.sequence)), axis=1, return_inverse=True)
+    of_row = of_row.reshape(-1)
     found = [locate(rows.captures[capture], sequence) for capture, sequence in blocks.T.tolist()]
     files = list(dict.fromkeys(file for file, _ in found))
     file = np.array([files.index(name) for name, _ in found], dtype=np.int32)
     position = np.array([position for _, position in found], dtype=np.int32)
-    return files, file[of_row.reshape(-1)], position[of_row.reshape(-1)]
+    return {
+        "ts_recv": times(rows.recv_ns),
+        "symbol": names(rows.symbol, kernel.symbols, none=-1),
+        "stream": names(rows.stream, kernel.streams, none=-1),
+        "file": names(file[of_row], files, none=-1),
+        "block": pa.array(position[of_row]),
+        "record": pa.array(rows.place.astype(np.int32)),
+    }
 
 
 def bbo(source: Source, locate: Locate) -> pa.Table:
@@ -139,14 +138,7 @@ def book_touches(touches: TouchColumns, kernel: Kernel, locate: Locate) -> pa.Ta
     """Return a row of `bbo` for every update that changed a book."""
     if not len(touches):
         return BBO.empty_table()
-    files, file, block = _located(touches, locate)
-    fields: dict[str, Any] = {  # Any: as above
-        "ts_recv": times(touches.recv_ns),
-        "symbol": names(touches.symbol, kernel.symbols, none=-1),
-        "stream": names(touches.stream, kernel.streams, none=-1),
-        "file": names(file, files, none=-1),
-        "block": pa.array(block),
-        "record": pa.array(touches.place.astype(np.int32)),
+    fields: dict[str, Any] = _located(touches, kernel, locate) | {  # Any: as above
         "source": repeated("book", len(touches)),
         "ts_event": times(touches.event_ns),
         "update_id": integers(touches.update_id),
