@@ -106,18 +106,9 @@ def replay(
     from hftcap.pacing import Pacer, grade
     from hftcap.replaying import Part, Replay
 
-    if loop and passes is not None:
-        raise typer.BadParameter("--loop has no end, --passes has one: give one of them")
-    wanted = None if loop else passes or 1
-    if wanted != 1 and (report or golden or write_golden):
-        raise typer.BadParameter("--report and golden files take one pass: leave out --loop and --passes")
-    for option, given, needed in (
-        ("--interval", interval, report),
-        ("--format", output_format, output),
-        ("--force", force or None, report or output),
-    ):
-        if given is not None and needed is None:
-            raise typer.BadParameter(f"{option} says how to write what is not asked for: see --report and --output")
+    wanted = _passes(loop=loop, passes=passes, once=(report, golden, write_golden))
+    _refuse_idle({"--interval": (interval, report), "--format": (output_format, output)})
+    _refuse_idle({"--force": (force or None, report or output)})
     pace = _pace(speed, mps, max_gap)
     selection = Selection(symbol or (), stream or (), connection or ())
     part = Part(selection, *_window(open_recordings(captures), start, end))
@@ -180,6 +171,23 @@ def _tell(
         say_difference(result["golden"])
     if interrupted or differs or not stats.complete:
         raise typer.Exit(3)
+
+
+def _passes(*, loop: bool, passes: int | None, once: tuple[Path | None, ...]) -> int | None:
+    """Return how many passes there are to be, None for no end; `once` are files that take one."""
+    if loop and passes is not None:
+        raise typer.BadParameter("--loop has no end, --passes has one: give one of them")
+    wanted = None if loop else passes or 1
+    if wanted != 1 and any(path is not None for path in once):
+        raise typer.BadParameter("--report and golden files take one pass: leave out --loop and --passes")
+    return wanted
+
+
+def _refuse_idle(options: dict[str, tuple[object, object]]) -> None:
+    """Refuse an option that says how to write what is not asked for."""
+    for option, (given, needed) in options.items():
+        if given is not None and needed is None:
+            raise typer.BadParameter(f"{option} says how to write what is not asked for: see --report and --output")
 
 
 def _pace(speed: str, mps: str | None, max_gap: str | None) -> "Pace":
