@@ -61,7 +61,8 @@ class Replay:
         self._pieces: list[Batch] = []
         self._records = 0
         # As fast as it goes there is nothing to be late for, and merging gives pieces of a few records each.
-        self._most = GATHERED if pacer.schedule.pace.rate is None else PIECES_KEPT
+        paced = pacer.schedule.pace.rate is not None
+        self._most, self._ahead = (PIECES_KEPT, 0) if paced else (GATHERED, GATHERED)
         self._pacer.at_rest = self._settle
         self.run = self._new_run()
 
@@ -70,7 +71,9 @@ class Replay:
         part, stats = self._part, self.stats
         while True:
             run = self.run
-            for piece in run.batches(part.until_ns, progress, start_ns=part.start_ns, pieces=self._pacer.pieces):
+            for piece in run.batches(
+                part.until_ns, progress, start_ns=part.start_ns, pieces=self._pacer.pieces, ahead=self._ahead
+            ):
                 self._pieces.append(piece)
                 self._records += piece.records
                 yield piece

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hftcap.capture.format import Kind, TimeBase
-from hftcap.capture.reader import open_recording
+from hftcap.capture.reader import open_recording, open_recordings
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import MarketsDiffer
 from hftcap.kernel import Columns
@@ -180,3 +180,19 @@ def test_the_span_is_of_the_timeline(folder, tmp_path):
     with CaptureWriter(tmp_path / "empty", HEAD, fsync=False):
         pass
     assert span([open_recording([tmp_path / "empty"])]) == (None, None)
+
+
+def test_the_kernel_may_be_ahead_of_what_is_handed_over(tmp_path):
+    """Merged recordings give the same batches whether runs are taken one by one or many at once."""
+    write(tmp_path / "one")
+    write(tmp_path / "two", replace(HEAD, capture_id="8899aabbccddeeff"), late_ns=1_000_000)
+    found = []
+    for ahead in (0, 7, 100, 10**6):
+        run = Run(open_recordings([tmp_path / "one", tmp_path / "two"]), levels=True)
+        batches = list(run.batches(ahead=ahead))
+        assert len(batches) > 20
+        places = [(b.chunk.path, b.chunk.position, b.chunk.first, b.rows.tolist()) for b in batches]
+        levels = [b.result.levels.price_e8.tolist() for b in batches]
+        touches = [(b.result.touches.at.tolist(), b.result.touches.update_id.tolist()) for b in batches]
+        found.append((places, rows(batches), levels, touches, run.kernel.books[SYMBOL].book.sha256()))
+    assert all(each == found[0] for each in found)

@@ -6,7 +6,7 @@ from hftcap.api.records import Paths, as_paths, warn_of
 from hftcap.capture.reader import open_recordings
 from hftcap.kernel import Columns
 from hftcap.kernel.columns import STATES
-from hftcap.pipeline import Run, gathered
+from hftcap.pipeline import GATHERED, Run, gathered
 from hftcap.report.arrays import floats, integers, names
 from hftcap.report.schema import BBO, MESSAGES
 from hftcap.report.tables import Source, messages
@@ -31,7 +31,7 @@ def read_columns(paths: Paths, *, books: bool = True) -> pa.Table:
     touch = [field for field in BBO if field.name.endswith(("_00", "_00_e8")) or field.name == "state"]
     schema = pa.schema(kept + touch if books else kept)
     parts = []
-    for rows in gathered(run.batches()):
+    for rows in gathered(run.batches(ahead=GATHERED)):
         part = messages(Source(rows, run.kernel)).drop_columns(list(_LATER))
         if books:
             for field, column in zip(touch, _touch(rows.columns), strict=True):

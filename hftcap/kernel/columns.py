@@ -100,7 +100,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.type)
 
-    def at(self, rows: NDArray[np.intp]) -> "Columns":
+    def at(self, rows: NDArray[np.intp] | slice) -> "Columns":
         """Return some of the rows."""
         return Columns(**{name: getattr(self, name)[rows] for name in Columns.__dataclass_fields__})
 

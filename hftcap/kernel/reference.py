@@ -3,6 +3,8 @@
 The oracle for any faster kernel, and what runs where there is none.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,11 +90,36 @@ class ReferenceKernel:
 
     def run(self, block: Block, stop: int | None = None, *, first: int = 0) -> Result:
         """Take the records of a block from `first` up to, not including, `stop`."""
-        stop = block.records if stop is None else stop
+        return self.run_together([(block, first, block.records if stop is None else stop)])[0]
+
+    def run_together(self, runs: Sequence[tuple[Block, int, int]]) -> list[Result]:
+        """Take runs of records, each a block, its first record and the one behind its last; return a result for each.
+
+        The columns are filled once for all: what merging hands over is a few records at a time.
+        """
+        rows, before = Rows(), dict(self._touch)
+        logs: list[ChangeLog | None] = []
+        left_out: list[list[int]] = []
+        begins = [0]
+        for block, first, stop in runs:
+            logs.append(self._new_log())
+            left_out.append(self._take(block, first, stop, begins[-1], rows, logs[-1]))
+            begins.append(begins[-1] + stop - first)
+        columns = empty_columns(begins[-1])
+        rows.scatter(columns, before)
+        results = []
+        for (_, first, stop), log, left, begin in zip(runs, logs, left_out, begins, strict=False):
+            part = columns if len(runs) == 1 else columns.at(slice(begin, begin + stop - first))
+            kept = np.arange(first, stop)
+            if left:
+                taken = np.delete(np.arange(stop - first), left)
+                part, kept = part.at(taken), kept[taken]
+            results.append(_result(part, kept, log))
+        return results
+
+    def _take(self, block: Block, first: int, stop: int, begin: int, rows: Rows, log: ChangeLog | None) -> list[int]:
+        """Take a run of records whose rows begin at `begin`; return which of them the selection leaves out."""
         requests = block.requests()
-        rows = Rows()
-        log = self._new_log()
-        before = dict(self._touch)
         capture = block.header.capture_id.hex()
         lines = self._lines(capture, block.columns.conn[first:stop])
         if first == 0:
@@ -103,42 +130,31 @@ class ReferenceKernel:
         parse, selection = self._parse, self._selection
         left_out: list[int] = []
         kinds = block.columns.kind[first:stop].tolist()
-        for record, payload in enumerate(block.payload_list(first, stop)):
-            kind = kinds[record]
+        for at, payload in enumerate(block.payload_list(first, stop)):
+            kind = kinds[at]
             if self._books_only and not _may_be_depth(payload):
                 continue
-            line = lines[record]
+            line, row, record = lines[at], begin + at, first + at
             if kind == Kind.WS_BINARY:
                 if selection is not None and not selection.takes_unnamed(line & 0xFFFF):
-                    left_out.append(record)
+                    left_out.append(at)
                     continue
-                rows.others.append(
-                    (record, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, 0, ODDITY_CODE["unknown"])
-                )
+                rows.others.append((row, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, 0, ODDITY_CODE["unknown"]))
                 continue
-            message = parse(
-                payload, rest=kind == Kind.REST, symbol=requests.get(first + record, _NO_NOTE).get("symbol")
-            )
+            message = parse(payload, rest=kind == Kind.REST, symbol=requests.get(record, _NO_NOTE).get("symbol"))
             if log is not None:
-                log.at = first + record
+                log.at = record
             if selection is not None and not selection.takes(message, line & 0xFFFF):
-                left_out.append(record)
+                left_out.append(at)
             elif type(message) is BookTicker:
-                self._quote(record, message, line, rows)
+                self._quote(row, message, line, rows)
             elif type(message) is DepthDiff:
-                origin = (capture, sequence, first + record, received[record])
-                self._diff(record, message, line, origin, rows, log)
+                self._diff(row, message, line, (capture, sequence, record, received[at]), rows, log)
             elif type(message) is RestDepth:
-                self._snapshot(record, message, (capture, sequence, first + record, received[record]), rows, log)
+                self._snapshot(row, message, (capture, sequence, record, received[at]), rows, log)
             else:
-                self._other(record, message, payload, line, rows)
-        columns = empty_columns(stop - first)
-        rows.scatter(columns, before)
-        kept = np.arange(first, stop)
-        if left_out:
-            taken = np.delete(np.arange(stop - first), left_out)
-            columns, kept = columns.at(taken), kept[taken]
-        return _result(columns, kept, log)
+                self._other(row, message, payload, line, rows)
+        return left_out
 
     def finish(self) -> Result:
         """Say that the feed is over: updates that waited for another line are taken, comparisons are settled."""

@@ -15,7 +15,7 @@ from hftcap.kernel import Columns, SymbolBook
 from hftcap.kernel.columns import NULL, ODDITIES, TYPE_CODE, TYPES, Side
 from hftcap.kernel.gathered import Gathered
 from hftcap.latency.histogram import Histogram
-from hftcap.pipeline import Run, gathered
+from hftcap.pipeline import GATHERED, Run, gathered
 from hftcap.stats.peaks import WindowPeak
 from hftcap.stats.prints import PrintCount
 
@@ -84,7 +84,7 @@ def collect(recordings: Recording | Sequence[Recording], progress: Callable[[int
     """Read recordings, merged by timeline, to their end and count."""
     run = Run(recordings)
     stats = Stats()
-    for rows in gathered(run.batches(progress=progress)):
+    for rows in gathered(run.batches(progress=progress, ahead=GATHERED)):
         add(stats, rows, run)
     run.finish()
     finish(stats, run)
