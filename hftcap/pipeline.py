@@ -48,16 +48,16 @@ class Batch:
         return len(self.result.rows)
 
 
-def _grouped(chunks: Iterable[Chunk], most: int) -> Iterator[list[Chunk]]:
-    """Yield chunks together as long as they have no more than `most` records, and each alone where that is 0."""
+def _grouped(chunks: Iterable[Chunk], least: int) -> Iterator[list[Chunk]]:
+    """Yield chunks together until there are so many records; with 0 each alone, and before the next is asked for."""
     group: list[Chunk] = []
     records = 0
     for chunk in chunks:
-        if group and records + chunk.records > most:
-            yield group
-            group, records = [], 0
         group.append(chunk)
         records += chunk.records
+        if records >= least:
+            yield group
+            group, records = [], 0
     if group:
         yield group
 
@@ -152,8 +152,8 @@ class Run:
         begin. `pieces` may cut chunks and hold them back. `progress` is called with the stored bytes of each block
         taken. `start` is what `take_up` returned, if it was called. What is held at the end is taken by `finish`.
 
-        The kernel may be up to `ahead` records further than the batch that is yielded, which makes quick work of the
-        short runs that merging gives.
+        Of several recordings the kernel may be some `ahead` records further than the batch that is yielded, which
+        makes quick work of the short runs that merging gives.
         """
         most = ahead if len(self.recordings) > 1 else 0
         for chunks in _grouped(pieces(self.chunks(until_ns, start, start_ns=start_ns)), most):

@@ -196,3 +196,17 @@ def test_the_kernel_may_be_ahead_of_what_is_handed_over(tmp_path):
         touches = [(b.result.touches.at.tolist(), b.result.touches.update_id.tolist()) for b in batches]
         found.append((places, rows(batches), levels, touches, run.kernel.books[SYMBOL].book.sha256()))
     assert all(each == found[0] for each in found)
+
+
+def test_a_batch_is_handed_over_before_the_next_is_asked_for(folder):
+    """What holds pieces back until they are due must not hold back those before."""
+    asked = 0
+
+    def counted(chunks):
+        nonlocal asked
+        for chunk in chunks:
+            asked += 1
+            yield chunk
+
+    for number, _ in enumerate(run_of(folder).batches(pieces=counted), start=1):
+        assert asked == number
