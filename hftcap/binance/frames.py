@@ -28,10 +28,12 @@ UNUSUAL = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed, N
 
 _HEADS_REMEMBERED = 16_384
 _HEAD = re.compile(rb'\{"stream":"([ !#-\[\]-~]{1,200})",')
-_DECIMAL = rb"[0-9]{1,7}+(?:\.[0-9]{1,8}+)?+"
+# No possessive quantifiers, though nothing here needs to be tried twice: before Python 3.11.5 they match what they must
+# not (gh-106052), here a size without its closing quote.
+_DECIMAL = rb"[0-9]{1,7}(?:\.[0-9]{1,8})?"
 _PAIR = rb'\["' + _DECIMAL + rb'","' + _DECIMAL + rb'"'
-_SIDE = rb"\[(?:" + _PAIR + rb"(?:\]," + _PAIR + rb")*+\])?+\]"
-_SIDES = re.compile(b"(%b)" % _SIDE + b',"a":' + b"(%b)" % _SIDE + rb'((?:,"st":[0-9]++)?\})')
+_SIDE = rb"\[(?:" + _PAIR + rb"(?:\]," + _PAIR + rb")*\])?\]"
+_SIDES = re.compile(b"(%b)" % _SIDE + b',"a":' + b"(%b)" % _SIDE + rb'((?:,"st":[0-9]+)?\})')
 
 
 class _Quote(msgspec.Struct, forbid_unknown_fields=True, gc=False):
