@@ -21,16 +21,17 @@ import pyarrow as pa
 from hftcap.binance.lines import Arrival
 from hftcap.capture.block import Block
 from hftcap.kernel.changes import Gap
-from hftcap.kernel.columns import TYPE_CODE
 from hftcap.report.schema import GAPS
-from hftcap.report.tables import Locate, Source
+from hftcap.report.tables import PRINTS, Locate, Source
 
-_PRINTS = tuple(TYPE_CODE[name] for name in ("trade", "aggTrade", "blockTrade"))
 _CAUSES = ("loss", "damage", "reconnect")
 EVENTS_KEPT = 256
 """Latest events of one cause that a hole is held against; a hole ends when it is found, so older ones do not matter."""
 HOLES_KEPT = 65_536
 """Holes of one numbering that may still be filled; more than these are told at once."""
+
+
+_Row = dict[str, Any]  # Any: values of the table's columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class _Hole:
 
     first: int
     last: int
-    row: dict[str, Any]  # Any: values of the table's columns
+    row: _Row
 
-    def told(self) -> dict[str, Any]:  # Any: as above
+    def told(self) -> _Row:
         return self.row | {"last_good_id": self.first - 1, "next_id": self.last + 1}
 
 
@@ -72,7 +73,7 @@ class GapTable:
         self._numberings: dict[int, _Numbering] = {}  # by type and symbol in one number
         self._events = {cause: deque[tuple[int, int]](maxlen=EVENTS_KEPT) for cause in _CAUSES}
         self._behind: dict[str, tuple[int, int]] = {}  # by capture: the sequence due, and the last receive time
-        self._rows: list[dict[str, Any]] = []  # Any: values of the table's columns
+        self._rows: list[_Row] = []
 
     def add(self, source: Source) -> None:
         """Take records: what the notes of their blocks tell of causes, and the prints."""
@@ -80,7 +81,7 @@ class GapTable:
             if piece.chunk.first == 0:
                 self._learn(piece.chunk.block)
         columns = source.rows.columns
-        prints = np.isin(columns.type, _PRINTS) & (columns.arrival == Arrival.FIRST)
+        prints = np.isin(columns.type, PRINTS) & (columns.arrival == Arrival.FIRST)
         at = np.flatnonzero(prints)
         if not len(at):
             return
@@ -104,50 +105,46 @@ class GapTable:
         if numbering is None:
             self._numberings[key] = _Numbering(number, recv_ns)
             return
-        if number < numbering.first:
-            return  # what lies before the first id seen was never due
-        if number <= numbering.last:
+        if numbering.first <= number <= numbering.last:
             numbering.fill(number)
             return
-        if number > numbering.last + 1:
-            rows, columns, names = source.rows, source.rows.columns, source.names
-            symbol, stream = int(columns.symbol[row]), int(columns.stream[row])
-            told = {
-                "ts_recv": recv_ns,
-                "symbol": names.symbols[symbol] if symbol >= 0 else None,
-                "stream": names.streams[stream] if stream >= 0 else None,
-                "file": rows.files[int(rows.file[row])],
-                "block": int(rows.block[row]),
-                "record": int(rows.record[row]),
-                "ts_start": numbering.last_ns,
-                "ts_end": recv_ns,
-                "cause": self._cause(numbering.last_ns, recv_ns),
-            }
-            numbering.holes.append(_Hole(numbering.last + 1, number - 1, told))
-            if len(numbering.holes) > HOLES_KEPT:
-                self._rows.append(numbering.holes.pop(0).told())
-        numbering.last, numbering.last_ns = number, recv_ns
+        since_ns = numbering.last_ns
+        if number < numbering.first:  # it moves the first id back, and what lies between is missing
+            at, first, last = 0, number + 1, numbering.first - 1
+            numbering.first = number
+        else:
+            at, first, last = len(numbering.holes), numbering.last + 1, number - 1
+            numbering.last, numbering.last_ns = number, recv_ns
+        if first > last:
+            return
+        rows, columns, names = source.rows, source.rows.columns, source.names
+        symbol, stream = int(columns.symbol[row]), int(columns.stream[row])
+        told = _row(
+            recv_ns,
+            names.symbols[symbol] if symbol >= 0 else None,
+            names.streams[stream] if stream >= 0 else None,
+            (rows.files[int(rows.file[row])], int(rows.block[row]), int(rows.record[row])),
+            since_ns,
+            self._cause(since_ns, recv_ns),
+        )
+        numbering.holes.insert(at, _Hole(first, last, told))
+        if len(numbering.holes) > HOLES_KEPT:
+            self._rows.append(numbering.holes.pop(0).told())
 
     def add_updates(self, gaps: list[Gap], symbols: list[str], streams: list[str], locate: Locate) -> None:
         """Take the holes in the updates of a batch."""
         for gap in gaps:
             capture, sequence, record, recv_ns = gap.origin
             file, position = locate(capture, sequence)
-            self._rows.append(
-                {
-                    "ts_recv": recv_ns,
-                    "symbol": symbols[gap.symbol] if gap.symbol >= 0 else None,
-                    "stream": streams[gap.stream] if gap.stream >= 0 else None,
-                    "file": file,
-                    "block": position,
-                    "record": record,
-                    "ts_start": gap.since_ns,
-                    "ts_end": recv_ns,
-                    "last_good_id": gap.last_id,
-                    "next_id": gap.next_id,
-                    "cause": self._cause(gap.since_ns, recv_ns),
-                }
+            told = _row(
+                recv_ns,
+                symbols[gap.symbol] if gap.symbol >= 0 else None,
+                streams[gap.stream] if gap.stream >= 0 else None,
+                (file, position, record),
+                gap.since_ns,
+                self._cause(gap.since_ns, recv_ns),
             )
+            self._rows.append(told | {"last_good_id": gap.last_id, "next_id": gap.next_id})
 
     def finish(self) -> None:
         """Say that nothing more comes: what is missing in the prints stays missing."""
@@ -180,6 +177,24 @@ class GapTable:
             if any(begin <= end_ns and end >= begin_ns for begin, end in spans):
                 return cause
         return "sequence"
+
+
+def _row(
+    recv_ns: int, symbol: str | None, stream: str | None, place: tuple[str, int, int], since_ns: int, cause: str
+) -> _Row:
+    """Return a row without its ids: the event behind the hole, when the one before it came, and the cause."""
+    file, block, record = place
+    return {
+        "ts_recv": recv_ns,
+        "symbol": symbol,
+        "stream": stream,
+        "file": file,
+        "block": block,
+        "record": record,
+        "ts_start": since_ns,
+        "ts_end": recv_ns,
+        "cause": cause,
+    }
 
 
 def _first_of(hole: _Hole) -> int:

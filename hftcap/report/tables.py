@@ -16,10 +16,11 @@ from hftcap.kernel.gathered import Gathered
 from hftcap.report.arrays import floats, integers, names, nulls, repeated, times
 from hftcap.report.schema import BBO, BOOK_UPDATES, MESSAGES, TIME, TRADES
 
-_PRINTS = tuple(TYPE_CODE[name] for name in ("trade", "aggTrade", "blockTrade"))
+PRINTS = tuple(TYPE_CODE[name] for name in ("trade", "aggTrade", "blockTrade"))
 _LETTERS = ("B", "A")
 _ACTIONS = tuple(chr(action) for action in Action)
-_ACTION_INDEX = {action.value: index for index, action in enumerate(Action)}
+_ACTION_INDEX = np.zeros(128, dtype=np.int32)
+_ACTION_INDEX[[action.value for action in Action]] = np.arange(len(Action))
 
 Locate = Callable[[str, int], tuple[str, int]]
 """Return file and block position of a block by its capture id and sequence number."""
@@ -68,7 +69,7 @@ def messages(source: Source) -> pa.Table:
 def trades(source: Source) -> pa.Table:
     """Return a row for every print, what redundant lines bring again left out."""
     columns = source.rows.columns
-    at = np.flatnonzero(np.isin(columns.type, _PRINTS) & (columns.arrival == Arrival.FIRST))
+    at = np.flatnonzero(np.isin(columns.type, PRINTS) & (columns.arrival == Arrival.FIRST))
     arrays: dict[str, Any] = source.place(at) | {  # Any: as above
         "ts_event": times(columns.event_ns[at]),
         "ts_trade": times(columns.trade_ns[at]),
@@ -82,7 +83,6 @@ def trades(source: Source) -> pa.Table:
 
 def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Table:
     """Return a row for every level, in the order in which they were applied."""
-    action = np.vectorize(_ACTION_INDEX.__getitem__, otypes=[np.int32])(levels.action) if len(levels) else levels.action
     arrays: dict[str, Any] = _located(levels, kernel, locate) | {  # Any: as above
         "ts_event": times(levels.event_ns),
         "ts_trade": times(levels.trade_ns),
@@ -90,7 +90,7 @@ def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Tab
         "final_update_id": integers(levels.final_id),
         "prev_final_update_id": integers(levels.prev_id),
         "side": names((levels.side != BookSide.BID.value).astype(np.int32), _LETTERS, none=-1),
-        "action": names(action, _ACTIONS, none=-1),
+        "action": names(_ACTION_INDEX[levels.action], _ACTIONS, none=-1),
         **_priced(levels.price_e8, levels.size_e8),
         "flags": pa.array(levels.flags.astype(np.uint8)),
     }

@@ -2,8 +2,11 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hftcap.capture.format import TimeBase
 from hftcap.capture.reader import open_recording
@@ -13,6 +16,7 @@ from hftcap.pipeline import Run
 from hftcap.report import gaps as module
 from hftcap.report.gaps import GapTable
 from hftcap.report.tables import Source
+from hftcap.stats import collect, to_json
 
 HEAD = CaptureHead("00112233445566aa", "spot", TimeBase.WALL, False, 0, "0.1.0")
 SECOND = 1_000_000_000
@@ -70,9 +74,27 @@ def test_a_hole_that_was_filled_late_is_none(tmp_path):
     assert rows_of(write(tmp_path / "c", [trade(5), trade(6), trade(7), trade(8)], lines=2)) == []
 
 
-def test_what_lies_before_the_first_print_was_never_due(tmp_path):
-    """A print with a lower id that comes late opens no hole."""
-    assert rows_of(write(tmp_path / "c", [trade(5), trade(2), trade(6)])) == []
+def test_a_print_from_before_the_first_opens_a_hole_as_stats_counts_it(tmp_path):
+    """Its id moves the first one back: what lies between is missing, told by the record that showed it."""
+    folder = write(tmp_path / "c", [trade(5), trade(2), trade(6), trade(9)])
+    rows = rows_of(folder)
+    assert [told(row)[1:3] for row in rows] == [(2, 5), (6, 9)]
+    assert (rows[0]["record"], rows[1]["record"]) == (1, 3)
+    prints = to_json(collect(open_recording([folder])))["symbols"]["BTCUSDT"]["trade"]
+    assert prints["missing_ids"] == sum(row["next_id"] - row["last_good_id"] - 1 for row in rows) == 4
+    assert rows_of(write(tmp_path / "next", [trade(5), trade(4), trade(6)])) == []
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=25))
+def test_the_holes_are_those_of_a_set(numbers):
+    """Whatever the order in which prints come: the runs of ids missing between first and last, each once."""
+    with TemporaryDirectory() as name:
+        rows = rows_of(write(Path(name) / "c", [trade(number) for number in numbers]))
+    seen = set(numbers)
+    ids = [number for row in rows for number in range(row["last_good_id"] + 1, row["next_id"])]
+    assert sorted(ids) == [number for number in range(min(seen), max(seen)) if number not in seen]
+    assert all({row["last_good_id"], row["next_id"]} <= seen for row in rows)
+    assert {row["record"] for row in rows} <= set(range(len(numbers)))
 
 
 def test_a_hole_in_the_updates_is_what_joining_calls_a_gap(tmp_path):
