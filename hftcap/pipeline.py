@@ -80,7 +80,8 @@ class Run:
     """One pass over recordings. `kernel` has the books as they stand after the batches taken so far.
 
     `selection` says which records count, `levels` asks for the changes of the books, and with `books_only` nothing
-    else is looked at; see `Kernel`.
+    else is looked at; see `Kernel`. `stopped` is asked on the way to where a run begins, block by block; once True, the
+    run has nothing.
 
     Raises:
         MarketsDiffer: the recordings are of more than one market, whose symbols and rules are not the same.
@@ -94,6 +95,7 @@ class Run:
         books_only: bool = False,
         selection: Selection | None = None,
         levels: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
         if not self.recordings:
@@ -110,8 +112,7 @@ class Run:
         self.kernel = Kernel(
             self.market, expects_snapshots=expects, books_only=books_only, selection=selection, levels=levels
         )
-        self.stopped: Callable[[], bool] = lambda: False
-        """Asked on the way to where a run begins, block by block; once True, the run has nothing."""
+        self._stopped = stopped
         self._places: dict[tuple[str, int], tuple[str, int]] = {}
         self._whole = not selection  # a sidecar has the state of a replay of all records, and serves no other
 
@@ -172,25 +173,26 @@ class Run:
         chunks = self._chunks(start, until_ns)
         return chunks if start_ns is None else self._warm_up(chunks, start_ns)
 
-    def upto_update(self, symbol: str, update_id: int) -> Iterator[Batch]:
-        """Yield every batch up to the record that takes a symbol's book beyond an update id; that one is not taken."""
+    def find_beyond(self, symbol: str, update_id: int) -> tuple[Chunk, int] | None:
+        """Return the record that takes a symbol's book beyond an update id, as chunk and index; None if none does."""
         scout = Run(self.recordings, books_only=True)
-        beyond: tuple[Chunk, int] | None = None
         for batch in scout.batches():
             if symbol in scout.kernel.symbols:
                 mine = batch.columns.symbol == scout.kernel.symbols.index(symbol)
                 found = np.flatnonzero(mine & (batch.columns.book_id > update_id))
                 if len(found):
-                    beyond = batch.chunk, int(batch.rows[found[0]])
-                    break
-        start = None if beyond is None else self.take_up(int(beyond[0].timeline_ns[beyond[1]]) - 1)
-        for chunk in self._chunks(start, None):
-            last = beyond is not None and (chunk.path, chunk.position) == (beyond[0].path, beyond[0].position)
-            if last and beyond is not None and chunk.first <= beyond[1] < chunk.stop:
-                part = replace(chunk, stop=beyond[1])
-                yield Batch(part, self._run([part])[0])
+                    return batch.chunk, int(batch.rows[found[0]])
+        return None
+
+    def batches_before(self, beyond: tuple[Chunk, int]) -> Iterator[Batch]:
+        """Yield every batch up to, not including, a record that `find_beyond` found."""
+        end, record = beyond
+        for chunk in self._chunks(self.take_up(int(end.timeline_ns[record]) - 1), None):
+            is_last = (chunk.path, chunk.position) == (end.path, end.position) and chunk.first <= record < chunk.stop
+            part = replace(chunk, stop=record) if is_last else chunk
+            yield Batch(part, self._run([part])[0])
+            if is_last:
                 return
-            yield Batch(chunk, self._run([chunk])[0])
 
     def finish(self) -> Result:
         """Say that the feed is over; return what changed because nothing is waited for any more."""
@@ -206,7 +208,7 @@ class Run:
     def _warm_up(self, chunks: Iterator[Chunk], start_ns: int) -> Iterator[Chunk]:
         """Take what is before an instant; return the rest."""
         for chunk in chunks:
-            if self.stopped():
+            if self._stopped():
                 break
             first = chunk.upto(start_ns - 1)
             self._run([replace(chunk, stop=first)])
@@ -249,7 +251,7 @@ class Run:
         if target is None:
             return None
         for wanted in (False, True):
-            if wanted and not write_sidecars(self.recording, target.segment, self.stopped):
+            if wanted and not write_sidecars(self.recording, target.segment, self._stopped):
                 return None
             place = self._from_sidecar(target)
             if place is not None:

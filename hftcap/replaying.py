@@ -100,6 +100,9 @@ class Replay:
             sink(rows)
 
     def _new_run(self) -> Run:
-        run = Run(self._open_again(), selection=self._part.selection, levels=self._levels)
-        run.stopped = self._pacer.stopped
-        return run
+        return Run(
+            self._open_again(),
+            selection=self._part.selection,
+            levels=self._levels,
+            stopped=self._pacer.stopped,
+        )

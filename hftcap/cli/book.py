@@ -12,8 +12,8 @@ from hftcap.clock import SystemClock
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hftcap.capture.reader import Recording
-    from hftcap.kernel import SymbolBook
+    from hftcap.capture.reader import Finding, Recording
+    from hftcap.kernel import Kernel, SymbolBook
     from hftcap.pipeline import Run
 
 _EPILOG = """[bold]Examples[/bold]
@@ -30,6 +30,8 @@ _EPILOG = """[bold]Examples[/bold]
 
 _POLL_NS = 250_000_000
 LEVELS_SHOWN = 10
+
+_Reached = tuple[int | None, bool]
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +70,7 @@ def book(
         return
     recordings = open_recordings(captures)
     run = Run(recordings, books_only=True)
-    at_ns = _replay(run, recordings, at, wanted[0] if at_id is not None else None, at_id)
+    at_ns, ended = _replay(run, recordings, at, wanted[0] if at_id is not None else None, at_id)
     findings = run.findings
     names = wanted or sorted(name for name, each in run.kernel.books.items() if each.has_depth)
     if not names:
@@ -83,31 +85,29 @@ def book(
         else:
             show_renderables(_drawn(result, levels or LEVELS_SHOWN))
         if at_id is not None and found.book_update_id != at_id:
-            say(f"hftcap: {_beside(at_id, found)}")
-    for finding in findings:
-        say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
-    if findings:
-        raise typer.Exit(3)
+            say(f"hftcap: {_beside(at_id, found, ended=ended)}")
+    _tell(findings)
 
 
-def _replay(run: "Run", recordings: "list[Recording]", at: str, symbol: str | None, at_id: int | None) -> int | None:
-    """Replay up to where the options say; return that instant."""
+def _replay(run: "Run", recordings: "list[Recording]", at: str, symbol: str | None, at_id: int | None) -> _Reached:
+    """Replay up to where the options say; return that instant, and whether the capture ends before it."""
     from hftcap.pipeline import span
 
     relative = at.startswith(("+", "-"))
     until = None if at == "end" else instant_ns(at, *(span(recordings) if relative else (None, None)))
     last_ns: int | None = None
+    beyond = None if symbol is None or at_id is None else run.find_beyond(symbol, at_id)
     with progress("replaying", run.file_bytes) as advance:
-        if symbol is not None and at_id is not None:
-            batches = run.upto_update(symbol, at_id)
+        if beyond is not None:
+            batches = run.batches_before(beyond)
         else:
             batches = run.batches(until, advance, None if until is None else run.take_up(until))
         for batch in batches:
             if batch.chunk.records:
                 last_ns = int(batch.chunk.timeline_ns[batch.chunk.stop - 1])
-    if until is None and at_id is None:
+    if until is None and beyond is None:
         run.finish()  # at the end no other line brings what an update waits for
-    return last_ns if until is None else until
+    return last_ns if until is None else until, beyond is None
 
 
 def _follow(captures: list[Path], wanted: list[str], levels: int | None, *, as_json: bool) -> None:
@@ -119,28 +119,32 @@ def _follow(captures: list[Path], wanted: list[str], levels: int | None, *, as_j
     if len(captures) != 1 or not captures[0].is_dir():
         raise typer.BadParameter("--follow takes one capture folder")
     clock = SystemClock()
-    kernel = None
+    kernel: Kernel | None = None
     shown: dict[str, int | None] = {}
     at_ns: int | None = None
     with stop_on_signal() as stopped, live() as draw:
 
-        def update() -> bool:
+        def show_changed() -> None:
             books: dict[str, SymbolBook] = {} if kernel is None else kernel.books
             names = wanted or sorted(name for name, each in books.items() if each.has_depth)
             stands = {name: books[name].book_update_id for name in names if name in books}
-            if stands != shown:
-                shown.clear()
-                shown.update(stands)
-                results = [_result(name, books[name], at_ns, levels or LEVELS_SHOWN) for name in stands]
-                if as_json:
-                    for result in results:
-                        show_json(result)
-                else:
-                    draw([part for result in results for part in _drawn(result, levels or LEVELS_SHOWN)])
+            if stands == shown:
+                return
+            shown.clear()
+            shown.update(stands)
+            results = [_result(name, books[name], at_ns, levels or LEVELS_SHOWN) for name in stands]
+            if as_json:
+                for result in results:
+                    show_json(result)
+            else:
+                draw([part for result in results for part in _drawn(result, levels or LEVELS_SHOWN)])
+
+        def wait() -> bool:
+            show_changed()
             clock.sleep(_POLL_NS)
             return not stopped()
 
-        for chunk in follow_folder(captures[0], update):
+        for chunk in follow_folder(captures[0], wait):
             if kernel is None:
                 kernel = Run(open_recordings(captures)).kernel
             kernel.run(chunk.block)
@@ -148,22 +152,26 @@ def _follow(captures: list[Path], wanted: list[str], levels: int | None, *, as_j
                 at_ns = int(chunk.timeline_ns[-1])
             if stopped():
                 break
-        update()
+        if kernel is not None and not stopped():
+            kernel.finish()
+        show_changed()
     if not stopped():
-        _judge(captures, wanted)
+        _judge(open_recordings(captures), kernel, wanted)
 
 
-def _judge(captures: list[Path], wanted: list[str]) -> None:
-    """Say of a capture that is no longer written what is wrong with it, or with what was asked for."""
-    from hftcap.capture.reader import open_recordings
-
-    recordings = open_recordings(captures)
+def _judge(recordings: "list[Recording]", kernel: "Kernel | None", wanted: list[str]) -> None:
+    """Say of a capture that was followed to its end what is wrong with it, or with what was asked for."""
     for recording in recordings:
         for _ in recording.chunks():
-            pass
-    for name in wanted:
-        _not_yet(recordings, name)
-    findings = [finding for recording in recordings for finding in recording.findings]
+            pass  # a follower passes over what is damaged: only a reader says what that was
+    if kernel is not None:
+        for name in wanted:
+            _refuse_unknown(kernel, name)
+    _tell([finding for recording in recordings for finding in recording.findings])
+
+
+def _tell(findings: "list[Finding]") -> None:
+    """Say what is wrong with the storage; exit 3 if anything is."""
     for finding in findings:
         say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
     if findings:
@@ -187,29 +195,35 @@ def _result(symbol: str, found: "SymbolBook", at_ns: int | None, levels: int | N
     }
 
 
-def _beside(at_id: int, found: "SymbolBook") -> str:
+def _beside(at_id: int, found: "SymbolBook", *, ended: bool) -> str:
     """Say what is printed where no state ends at an update id."""
+    if ended:
+        return f"the capture ends at update {found.book_update_id}, before {at_id}: its last state is printed"
     if found.book_update_id is None:
         return f"the book begins behind update {at_id}: it is empty there"
-    if found.sync.feed_id is not None and found.sync.feed_id < at_id:
-        return f"the capture ends at update {found.sync.feed_id}, before {at_id}: its last state is printed"
     return f"no state ends at update {at_id}: the last one before it is printed"
 
 
 def _not_yet(recordings: "list[Recording]", symbol: str) -> "SymbolBook":
     """Return the empty book of a symbol whose depth begins later; refuse one that never has any."""
-    from hftcap.errors import NoDepth, UnknownSymbol
     from hftcap.pipeline import Run
 
     whole = Run(recordings)
     for _ in whole.batches():
         pass
-    if symbol not in whole.kernel.symbols:
-        raise UnknownSymbol(symbol, tuple(sorted(whole.kernel.symbols)))
-    with_depth = tuple(sorted(name for name, each in whole.kernel.books.items() if each.has_depth))
+    _refuse_unknown(whole.kernel, symbol)
+    return whole.kernel.feed.new_book()
+
+
+def _refuse_unknown(kernel: "Kernel", symbol: str) -> None:
+    """Refuse a symbol that a whole capture does not have, or has no depth of."""
+    from hftcap.errors import NoDepth, UnknownSymbol
+
+    if symbol not in kernel.symbols:
+        raise UnknownSymbol(symbol, tuple(sorted(kernel.symbols)))
+    with_depth = tuple(sorted(name for name, each in kernel.books.items() if each.has_depth))
     if symbol not in with_depth:
         raise NoDepth(symbol, with_depth)
-    return Run(recordings).kernel.feed.new_book()
 
 
 def _drawn(result: dict[str, Any], levels: int) -> "list[RenderableType]":  # Any: the JSON of the contract
