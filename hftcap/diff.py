@@ -36,15 +36,18 @@ class Difference:
 
     `reordered` is the fewest common records that would have to move for the two to be in the same order. `first` are
     the places of the first record that differs, None for a side that has ended; both None where all are the same.
-    `missing` and `extra` are places in a of what b has not, and in b of what a has not.
+    `missing` counts records of a that b has not, `extra` records of b that a has not; `missing_at` and `extra_at` are
+    the places of the first few.
     """
 
     records: tuple[int, int]
     common: int
     reordered: int
     first: tuple[Place | None, Place | None]
-    missing: list[Place]
-    extra: list[Place]
+    missing: int
+    extra: int
+    missing_at: list[Place]
+    extra_at: list[Place]
     a_minus_b_ns: NDArray[np.int64]
 
     @property
@@ -103,8 +106,14 @@ class _Side:
         return Place(path, position, first + index - self._begins[at])
 
 
-def diff(a: Sequence[Recording], b: Sequence[Recording], progress: Callable[[int], None] | None = None) -> Difference:
-    """Compare what was recorded, each side merged by timeline."""
+def diff(
+    a: Sequence[Recording],
+    b: Sequence[Recording],
+    progress: Callable[[int], None] | None = None,
+    *,
+    listed: int = 3,
+) -> Difference:
+    """Compare what was recorded, each side merged by timeline; `listed` is how many places of each kind are wanted."""
     ours, theirs = _Side(a, progress), _Side(b, progress)
     keys_a, keys_b = _keys(ours.digests, theirs.digests)
     _, in_a, in_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
@@ -118,8 +127,10 @@ def diff(a: Sequence[Recording], b: Sequence[Recording], progress: Callable[[int
         common=len(in_a),
         reordered=len(in_b) - _longest_rising(in_b),
         first=(ours.place(first), theirs.place(first)),
-        missing=_places(ours, in_a),
-        extra=_places(theirs, in_b),
+        missing=len(keys_a) - len(in_a),
+        extra=len(keys_b) - len(in_b),
+        missing_at=_places(ours, in_a, listed),
+        extra_at=_places(theirs, in_b, listed),
         a_minus_b_ns=ours.recv_ns[in_a] - theirs.recv_ns[in_b],
     )
 
@@ -156,6 +167,7 @@ def _longest_rising(values: NDArray[np.int64]) -> int:
     return len(tops)
 
 
-def _places(side: _Side, common: NDArray[np.int64]) -> list[Place]:
-    left = np.setdiff1d(np.arange(len(side.digests)), common, assume_unique=True)
+def _places(side: _Side, common: NDArray[np.int64], listed: int) -> list[Place]:
+    """Return where the first records are that are not common."""
+    left = np.setdiff1d(np.arange(len(side.digests)), common, assume_unique=True)[:listed]
     return [place for index in left.tolist() if (place := side.place(index)) is not None]

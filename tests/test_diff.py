@@ -60,7 +60,7 @@ def test_counts_are_those_of_the_two_lists(a, b):
     ours, theirs = [payload for payload, _ in a], [payload for payload, _ in b]
     common = (Counter(ours) & Counter(theirs)).total()
     assert found.records == (len(a), len(b))
-    assert (found.common, len(found.missing), len(found.extra)) == (common, len(a) - common, len(b) - common)
+    assert (found.common, found.missing, found.extra) == (common, len(a) - common, len(b) - common)
     assert found.reordered == common - longest_common_order(ours, theirs)
     assert found.same is (ours == theirs)
     first = next((at for at, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other), None)
@@ -76,7 +76,7 @@ def test_places_lead_to_the_records(tmp_path):
     a, b = write(tmp_path / "a", rows), write(tmp_path / "b", [row for row in rows if row[0] not in (b"7", b"23")])
     found = diff(open_recordings([a]), open_recordings([b]))
     blocks = {(chunk.path, chunk.position): chunk.block for chunk in open_recordings([a])[0].chunks()}
-    assert [blocks[place.path, place.block].payload(place.record) for place in found.missing] == [b"7", b"23"]
+    assert [blocks[place.path, place.block].payload(place.record) for place in found.missing_at] == [b"7", b"23"]
     assert blocks[found.first[0].path, found.first[0].block].payload(found.first[0].record) == b"7"
 
 

@@ -44,8 +44,8 @@ def diff(
     sides = open_recordings([a]), open_recordings([b])
     recordings = [recording for side in sides for recording in side]
     with progress("comparing", sum(recording.file_bytes for recording in recordings)) as advance:
-        found = compare(*sides, progress=advance)
-    result = _to_json(found, listed)
+        found = compare(*sides, advance, listed=listed)
+    result = _to_json(found)
     if as_json:
         show_json(result)
     else:
@@ -57,19 +57,19 @@ def diff(
         raise typer.Exit(3)
 
 
-def _to_json(found: "Difference", listed: int) -> dict[str, Any]:  # Any: JSON
+def _to_json(found: "Difference") -> dict[str, Any]:  # Any: JSON
     from hftcap.diff import race
 
     return {
         "same": found.same,
         "records": {"a": found.records[0], "b": found.records[1]},
         "common": found.common,
-        "missing": len(found.missing),
-        "extra": len(found.extra),
+        "missing": found.missing,
+        "extra": found.extra,
         "reordered": found.reordered,
         "first": None if found.same else dict(zip("ab", map(_address, found.first), strict=True)),
-        "missing_at": [_address(place) for place in found.missing[:listed]],
-        "extra_at": [_address(place) for place in found.extra[:listed]],
+        "missing_at": [_address(place) for place in found.missing_at],
+        "extra_at": [_address(place) for place in found.extra_at],
         "race": asdict(race(found.a_minus_b_ns)),
     }
 
