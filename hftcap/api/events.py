@@ -88,8 +88,8 @@ class _Events:
     """What turns records into events, going on from where a run's kernel stands."""
 
     def __init__(self, run: Run, selection: Selection) -> None:
+        self._kernel = run.kernel
         self._feed = run.kernel.feed
-        self._captures = run.kernel.captures
         self._selection = selection
         self._parse = Parser().parse
         self._views: dict[str, Book] = {}
@@ -98,12 +98,7 @@ class _Events:
         block = chunk.block
         requests = block.requests()
         capture = block.header.capture_id.hex()
-        if capture not in self._captures:
-            self._captures.append(capture)
-        base = self._captures.index(capture) << 16
-        if chunk.first == 0:
-            for conn, at_ns in block.closings().items():
-                self._feed.close(base + conn, at_ns)
+        base = self._kernel.line_base(block, chunk.first)
         for place, record in enumerate(records_of(chunk), start=chunk.first):
             message: Message = _BINARY
             if record.kind is not Kind.WS_BINARY:

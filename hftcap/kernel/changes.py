@@ -77,20 +77,8 @@ class LevelColumns:
         return len(self.side)
 
 
-_UPDATE_FIELDS = (
-    "symbol",
-    "stream",
-    "capture",
-    "sequence",
-    "place",
-    "recv_ns",
-    "event_ns",
-    "trade_ns",
-    "first_id",
-    "final_id",
-    "prev_id",
-)
 _ROW_FIELDS = ("side", "action", "price_e8", "size_e8", "flags")
+_UPDATE_FIELDS = tuple(name for name in LevelColumns.__dataclass_fields__ if name not in ("captures", *_ROW_FIELDS))
 
 
 @dataclass(slots=True)

@@ -121,10 +121,8 @@ class ReferenceKernel:
         """Take a run of records whose rows begin at `begin`; return which of them the selection leaves out."""
         requests = block.requests()
         capture = block.header.capture_id.hex()
-        lines = self._lines(capture, block.columns.conn[first:stop])
-        if first == 0:
-            for conn, at_ns in block.closings().items():
-                self.feed.close((self.captures.index(capture) << 16) + conn, at_ns)
+        base = self.line_base(block, first)
+        lines = [base + number for number in block.columns.conn[first:stop].tolist()]
         sequence = block.header.sequence
         received = block.received(first, stop).tolist()
         parse, selection = self._parse, self._selection
@@ -186,12 +184,19 @@ class ReferenceKernel:
     def _new_log(self) -> ChangeLog | None:
         return ChangeLog(self._symbol, self._stream) if self._levels else None
 
-    def _lines(self, capture: str, conn: NDArray[np.uint16]) -> list[int]:
-        """Return the line of each record: its connection, told apart from those of other recordings."""
+    def line_base(self, block: Block, first: int) -> int:
+        """Return what is added to a connection's number to tell its line apart from those of other recordings.
+
+        With the first record of a block, which connections were closed is taken note of.
+        """
+        capture = block.header.capture_id.hex()
         if capture not in self.captures:
             self.captures.append(capture)
         base = self.captures.index(capture) << 16
-        return [base + number for number in conn.tolist()]
+        if first == 0:
+            for conn, at_ns in block.closings().items():
+                self.feed.close(base + conn, at_ns)
+        return base
 
     def _quote(self, record: int, quote: BookTicker, line: int, rows: Rows) -> None:
         rows.quotes.append(
