@@ -111,7 +111,7 @@ class Schedule:
         self._position = 0 if self.pace.mps is None else -1  # of the record placed last
 
     def begin(self, mono_ns: int) -> None:
-        """Make the next record due at `mono_ns`: the start of a replay, or a seek."""
+        """Make the next record due at `mono_ns`: the start of a replay."""
         self.anchor = Anchor(mono_ns, 0)
         self.begin_ns = mono_ns
         self._restart()
