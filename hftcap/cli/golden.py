@@ -48,9 +48,8 @@ class Golden:
 
     def finish(self, held: "Result", stats: "Stats") -> None:
         """Say that the replay came to its end; without this no file is written and nothing is said to be as it was."""
-        gaps = sum(symbol.book.sync.gaps for symbol in stats.symbols.values() if symbol.book is not None)
         self._ended = True
-        line = self._digester.end(held, stats.records, dict(stats.by_type), gaps)
+        line = self._digester.end(held, stats.records, dict(stats.by_type), stats.gaps)
         if self._writer is not None:
             self._writer.take(line)
             self._writer.finish()

@@ -18,7 +18,6 @@ from hftcap.clock import SystemClock
 from hftcap.errors import NothingSelected
 
 if TYPE_CHECKING:
-    from hftcap.capture.reader import Recording
     from hftcap.pacing import Pace
     from hftcap.pipeline import Run
     from hftcap.report.parquet import Report
@@ -111,7 +110,7 @@ def replay(
     _refuse_idle({"--force": (force or None, report or output)})
     pace = _pace(speed, mps, max_gap)
     selection = Selection(symbol or (), stream or (), connection or ())
-    part = Part(selection, *_window(open_recordings(captures), start, end))
+    part = Part(selection, *_window(captures, start, end))
     if part and (golden or write_golden):
         raise typer.BadParameter("a golden file is of whole captures: leave out what selects a part of them")
     named = _named({"symbol": symbol, "stream": stream, "connection": connection}, start, end)
@@ -209,11 +208,12 @@ def _pace(speed: str, mps: str | None, max_gap: str | None) -> "Pace":
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 
-def _window(recordings: "list[Recording]", start: str | None, end: str | None) -> tuple[int | None, int | None]:
+def _window(captures: list[Path], start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    from hftcap.capture.reader import open_recordings
     from hftcap.pipeline import span
 
-    relative = any(text is not None and text[:1] in "+-" for text in (start, end))
-    edges = span(recordings) if relative else (None, None)
+    relative = any(text is not None and text.startswith(("+", "-")) for text in (start, end))
+    edges = span(open_recordings(captures)) if relative else (None, None)
     first, last = (None if text is None else instant_ns(text, *edges) for text in (start, end))
     if first is not None and last is not None and last < first:
         raise typer.BadParameter(f"--end {end} lies before --start {start}")

@@ -40,7 +40,7 @@ def to_json(stats: "Stats", wall_ns: int, verdict: "Verdict") -> dict[str, Any]:
         "by_type": dict(sorted(stats.by_type.items())),
         "oddities": dict(sorted(stats.oddities.items())),
         "losses": stats.losses,
-        "gaps": sum(book["gaps"] for book in books.values()),
+        "gaps": stats.gaps,
         "wall_s": round(wall_s, 6),
         "messages_per_s": round(stats.records / wall_s) if wall_s else None,
         **({} if verdict.grade is Grade.NOT_PACED else paced),

@@ -10,6 +10,7 @@ where it is.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -136,8 +137,10 @@ class GoldenWriter:
 
     def discard(self) -> None:
         """Leave nothing behind; what has its name already stays."""
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that brought us here is the one to tell
+            self._file.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
 
 class GoldenCheck:

@@ -65,6 +65,11 @@ class Stats:
     symbols: dict[str, SymbolStats] = field(default_factory=dict)
 
     @property
+    def gaps(self) -> int:
+        """Holes in the updates of all symbols."""
+        return sum(symbol.book.sync.gaps for symbol in self.symbols.values() if symbol.book is not None)
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is known to be lost: no loss noted, no segment cut, no block damaged."""
         return not self.unsound
