@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hftcap.capture.decode import Decoder, StoredBlock
 from hftcap.capture.footer import Footer, IndexEntry
@@ -344,7 +345,7 @@ def put_footer(path: Path, footer: Footer) -> None:
 def test_a_header_that_lies_about_its_times_is_found(name, folder, segment):
     """Seeking believes headers and index: they must say what the columns say. The records are sound."""
     block = blocks_in(segment)[2]
-    forge(segment, 2, lambda header: replace(header, **{name: getattr(header, name) + 1}))
+    forge(segment, 2, lambda header: structs.replace(header, **{name: getattr(header, name) + 1}))
     verdict = verify([folder])
     assert (verdict.records, verdict.lost_records) == (TOTAL, 0)
     assert verdict.findings[0].offset == block.offset
@@ -355,7 +356,7 @@ def test_a_header_that_lies_about_its_times_is_found(name, folder, segment):
 def test_an_index_that_lies_about_a_block_is_found(name, folder, segment):
     """Each entry is held against the block in its place."""
     footer = footer_of(segment)
-    wrong = replace(footer.entries[1], **{name: getattr(footer.entries[1], name) + 1})
+    wrong = structs.replace(footer.entries[1], **{name: getattr(footer.entries[1], name) + 1})
     put_footer(segment, replace(footer, entries=(footer.entries[0], wrong, *footer.entries[2:])))
     verdict = verify([folder])
     assert (verdict.records, verdict.lost_records) == (TOTAL, 0)
@@ -375,7 +376,7 @@ def test_an_index_without_a_block_is_found(folder, segment):
 def test_an_index_of_more_blocks_than_there_are_tells_what_is_missing(folder, segment):
     """The footer is believed: it has its checksum."""
     footer = footer_of(segment)
-    more = replace(footer.entries[3], sequence=4, records=7)
+    more = structs.replace(footer.entries[3], sequence=4, records=7)
     put_footer(segment, replace(footer, entries=(*footer.entries, more)))
     verdict = verify([folder])
     assert (verdict.records, verdict.lost_records, verdict.missing_blocks) == (TOTAL, 7, 1)
@@ -442,7 +443,7 @@ def test_the_first_block_of_a_recording_that_is_missing_is_found(folder, segment
     preamble = replace(footer.preamble, previous_sequence=2)
     rest = b"".join(segment.read_bytes()[span(block)] for block in blocks[3:])
     begin = preamble.pack()
-    entry = replace(footer.entries[3], offset=len(begin))
+    entry = structs.replace(footer.entries[3], offset=len(begin))
     end = len(begin) + len(rest)
     segment.write_bytes(begin + rest + replace(footer, entries=(entry,), preamble=preamble).pack(end))
     for named in (folder, segment):

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from hftcap.capture.block import Block, BlockColumns, Note, note_line
+from hftcap.capture.block import Block, Note, note_line
+from hftcap.capture.columns import BlockColumns
 from hftcap.capture.folder import PART_SUFFIX, find_segments, fsync_folder
 from hftcap.capture.format import NOTES_RAW_MAX, RECORDS_MAX, BlockHeader
 from hftcap.capture.segment import Segment
@@ -278,7 +279,7 @@ def _holds(whole: Block, records: int, notes: int, part: Block) -> bool:
         all(same)
         and np.array_equal(whole.recv_ns[rows], part.recv_ns)
         and np.array_equal(whole.start[rows] - begin, part.start)
-        and whole.payloads[begin : begin + len(part.payloads)] == part.payloads
+        and bytes(whole.payloads[begin : begin + len(part.payloads)]) == bytes(part.payloads)
         and lines == [note_line(note) for note in part.notes]
         and whole.header.wall_offset_ns == part.header.wall_offset_ns
         and whole.header.wall_error_ns == part.header.wall_error_ns

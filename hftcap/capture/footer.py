@@ -8,6 +8,8 @@ import zlib
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Self, TypedDict, cast
 
+from msgspec import Struct
+
 from hftcap.capture.format import (
     FOOTER_ENTRY,
     FOOTER_HEAD,
@@ -34,8 +36,7 @@ _TOTALS_KEYS: Keys = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+class IndexEntry(Struct, frozen=True, gc=False):
     """Where a block stands and what it spans; `offset` counts from the start of the file."""
 
     offset: int

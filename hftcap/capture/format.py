@@ -18,8 +18,11 @@ back as a `Flaw`, a value, because damage is a normal input of a reader.
 
 import struct
 import zlib
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag, StrEnum
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 FORMAT_VERSION = 1
 SKIPPABLE_MAGIC = 0x184D2A53
@@ -85,8 +88,7 @@ class Flaw:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHeader:
+class BlockHeader(Struct, frozen=True, gc=False):
     """The fixed header of a block, in wire order; times in nanoseconds, `NONE_NS` where a clock has no value."""
 
     records: int

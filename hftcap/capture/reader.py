@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hftcap.capture.ahead import ONE_BY_ONE, Opening
 from hftcap.capture.block import Block
 from hftcap.capture.folder import PART_SUFFIX, find_segments
 from hftcap.capture.footer import IndexEntry
@@ -67,7 +68,8 @@ class Place:
 class Recording:
     """The segments of one capture id, in segment order.
 
-    `unopened` lists what the folder holds besides, such as a `.part` torn in its first write.
+    `unopened` lists what the folder holds besides, such as a `.part` torn in its first write. `opening` may be set to
+    another that opens blocks ahead.
     """
 
     def __init__(self, segments: list[Segment], unopened: Iterable[Finding] = ()) -> None:
@@ -77,6 +79,7 @@ class Recording:
                 segment.adopt(max(known, key=lambda preamble: preamble.segment))
         self.segments = sorted(segments, key=lambda segment: segment.preamble.segment)
         self.preamble = self.segments[0].preamble
+        self.opening: Opening = ONE_BY_ONE
         self._unopened = list(unopened)
         self._forget()
 
@@ -137,16 +140,22 @@ class Recording:
                 )
                 continue
             entry = start.entry if start is not None and number == start.segment else None
-            for position, block in segment.blocks(entry):
+            for position, block in segment.blocks(entry, self.opening):
                 if offset is None:
                     offset = block.header.wall_offset_ns
                 times = block.columns.time_ns
                 if block.time_base is TimeBase.MONOTONIC:
                     times = times + np.int64(offset)
-                timeline = np.maximum.accumulate(np.maximum(times, np.int64(latest)))
+                if block.rises and len(times) and times[0] >= latest:
+                    timeline = times
+                else:
+                    timeline = np.maximum.accumulate(np.maximum(times, np.int64(latest)))
                 if len(timeline):
                     latest = int(timeline[-1])
-                yield Chunk(segment.path, position, block, timeline)
+                chunk = Chunk(segment.path, position, block, timeline)
+                del block, times, timeline
+                yield chunk
+                del chunk  # its memory serves for the next, where nobody else holds it
 
     def _follows(self, before: Segment, segment: Segment) -> bool:
         """List what is missing between two segments; False where the second is a double of the first."""

@@ -7,9 +7,11 @@ the footer's index still says so, and None where nothing does.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
-from hftcap.capture.block import Block, decode_block
-from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock
+from hftcap.capture.ahead import ONE_BY_ONE, Opened, Opening
+from hftcap.capture.block import Block
+from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock, read_block
 from hftcap.capture.folder import PART_SUFFIX
 from hftcap.capture.footer import Footer, IndexEntry, unpack_footer
 from hftcap.capture.format import (
@@ -29,7 +31,7 @@ from hftcap.capture.index import hop, read_footer, read_footer_crc
 from hftcap.capture.preamble import Newer, Preamble
 from hftcap.errors import DamagedPart, NewerFormat, NotACapture, Unreadable
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 64 << 10
 _HEAD_BYTES = 64 << 10
 UNKNOWN_MARKET = "unknown"
 """The market of an unsealed segment whose preamble is damaged: nothing in it says which."""
@@ -177,14 +179,29 @@ class Segment:
 
     def parts(self, offset: int = 0) -> Iterator[Part]:
         """Yield every part from byte `offset` on, blocks still compressed, damage in its place."""
-        decoder = Decoder(offset)
         try:
             with self.path.open("rb") as file:
-                file.seek(offset)
-                while data := file.read(_READ_BYTES):
-                    yield from decoder.feed(data)
+                while True:
+                    while (block := read_block(file, offset)) is not None:
+                        offset += block.header.block_bytes
+                        yield block
+                        del block  # its reader may have let go of it as well
+                    decoder = Decoder(offset)
+                    yield from self._parts_with(decoder, file)
+                    if decoder.ended:
+                        return
+                    offset = decoder.offset
         except OSError as error:
             raise Unreadable(self.path, error.strerror or str(error)) from error
+
+    def _parts_with(self, decoder: Decoder, file: BinaryIO) -> Iterator[Part]:
+        """Yield what a decoder makes of the bytes from its offset on, up to where all is in order again, or the end."""
+        file.seek(decoder.offset)
+        while data := file.read(_READ_BYTES):
+            parts = decoder.feed(data)
+            yield from parts
+            if parts and decoder.flaw is None:
+                return
         yield from decoder.finish()
 
     def index(self) -> tuple[IndexEntry, ...]:
@@ -205,19 +222,22 @@ class Segment:
         """Return a block's position in this segment: how many sequence numbers stand before it."""
         return sequence - self.first_sequence
 
-    def blocks(self, start: IndexEntry | None = None) -> Iterator[tuple[int, Block]]:
+    def blocks(self, start: IndexEntry | None = None, opening: Opening = ONE_BY_ONE) -> Iterator[tuple[int, Block]]:
         """Yield (position, block) for every block that is whole and in its turn, from `start` on."""
         self._forget()
         if start is not None:
             self.next_sequence = start.sequence
         first = start is None
-        for part in self.parts(0 if start is None else start.offset):
+        for part, opened in opening(self.parts(0 if start is None else start.offset), self.preamble.time_base):
             if isinstance(part, StoredBlock):
+                assert opened is not None  # noqa: S101  a block can be opened
                 if self.footer is not None:
                     self._find(part.offset, "a block stands after the footer")
-                block = self._judge(part)
+                position, block = self.position(part.header.sequence), self._judge(part, opened)
+                del part, opened
                 if block is not None:
-                    yield self.position(part.header.sequence), block
+                    yield position, block
+                del block  # its memory serves for the next, where nobody else holds it
             elif isinstance(part, Damage):
                 self._damage(part)
             elif isinstance(part, Footer):
@@ -266,7 +286,7 @@ class Segment:
         footer = unpack_footer(frame[FRAME.size :], written_for)
         return None if isinstance(footer, Flaw) else footer
 
-    def _judge(self, stored: StoredBlock) -> Block | None:
+    def _judge(self, stored: StoredBlock, opened: Opened) -> Block | None:
         """Open a block; list it and return None where it is foreign, out of its turn or damaged."""
         header = stored.header
         if header.capture_id.hex() != self.preamble.capture_id:
@@ -279,7 +299,7 @@ class Segment:
         self._miss(header.sequence, stored.offset)
         self.next_sequence = header.next_sequence
         self.found.append(IndexEntry.of(stored.offset, header))
-        block = decode_block(header, stored.body, self.preamble.time_base)
+        block = opened()
         if isinstance(block, Flaw):
             self._spoilt(stored.offset, header, block)
             return None

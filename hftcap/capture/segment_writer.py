@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from hftcap.capture.block import LOSS, BlockColumns, Note, encode_block, note_flaw, note_line
+from hftcap.capture.block import LOSS, Note, encode_block, note_flaw, note_line
+from hftcap.capture.columns import BlockColumns
 from hftcap.capture.footer import Footer, IndexEntry, Totals
 from hftcap.capture.format import BLOCK_RAW_MAX, ENTRIES_MAX, NONE_NS, NOTES_RAW_MAX, PAYLOAD_MAX, RECORDS_MAX, Kind
 from hftcap.capture.preamble import Preamble
@@ -192,7 +193,9 @@ class SegmentWriter:
         self._write_block(columns, b"\n".join(payloads), b"".join(self._notes), self._block_losses, 1)
         self._start_block()
 
-    def add_block(self, columns: BlockColumns, payloads: bytes, notes: Sequence[Note], *, span: int = 1) -> None:
+    def add_block(
+        self, columns: BlockColumns, payloads: bytes | memoryview, notes: Sequence[Note], *, span: int = 1
+    ) -> None:
         """Write a block that was whole elsewhere, after the open one; `payloads` is as `encode_block` takes it.
 
         `span` is how many blocks of an earlier file it stands for.
@@ -213,7 +216,9 @@ class SegmentWriter:
                 raise OverLimit(what, found, limit)
         self._write_block(columns, payloads, lines, losses, span)
 
-    def _write_block(self, columns: BlockColumns, payloads: bytes, notes: bytes, losses: int, span: int) -> None:
+    def _write_block(
+        self, columns: BlockColumns, payloads: bytes | memoryview, notes: bytes, losses: int, span: int
+    ) -> None:
         if len(self._entries) == ENTRIES_MAX:
             raise OverLimit("number of blocks in a segment", ENTRIES_MAX + 1, ENTRIES_MAX)
         header, stored = encode_block(

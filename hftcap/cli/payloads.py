@@ -66,7 +66,7 @@ def payloads_to(
             target.unlink(missing_ok=True)
 
 
-def raw(chunk: "Chunk", rows: "Sequence[int] | None" = None) -> bytes:
+def raw(chunk: "Chunk", rows: "Sequence[int] | None" = None) -> bytes | memoryview:
     """Return each payload followed by a newline, of all records of the chunk or of some."""
     block = chunk.block
     if rows is None and chunk.records == block.records:

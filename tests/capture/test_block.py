@@ -2,24 +2,23 @@ import struct
 import threading
 import tracemalloc
 import zlib
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hftcap.capture.block import (
     Block,
-    BlockColumns,
     decode_block,
     encode_block,
     note_flaw,
     note_line,
     received_at,
-    unpack_columns,
 )
+from hftcap.capture.columns import BlockColumns, unpack_columns
 from hftcap.capture.format import BLOCK_HEADER_BYTES, FRAME, NONE_NS, PAYLOAD_MAX, BlockHeader, Flaw, Kind, TimeBase
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -2,7 +2,6 @@ import random
 import struct
 import tracemalloc
 import zlib
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +9,10 @@ import pytest
 import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from hftcap.capture.block import Block, BlockColumns, decode_block, encode_block, note_line
+from hftcap.capture.block import Block, decode_block, encode_block, note_line
+from hftcap.capture.columns import BlockColumns
 from hftcap.capture.decode import Damage, Decoder, Part, StoredBlock
 from hftcap.capture.footer import Footer, IndexEntry
 from hftcap.capture.format import (

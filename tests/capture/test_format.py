@@ -1,11 +1,12 @@
 import json
 import struct
 import zlib
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hftcap.capture.footer import Footer, IndexEntry, unpack_footer
 from hftcap.capture.format import (
@@ -197,7 +198,7 @@ def test_a_block_header_survives_packing():
 )
 def test_a_header_that_contradicts_itself_or_a_limit_is_refused(changes):
     """A header with a right checksum and impossible lengths or span is a flaw before anything is allocated."""
-    assert isinstance(unpack_block_header(replace(HEADER, **changes).pack()), Flaw)
+    assert isinstance(unpack_block_header(structs.replace(HEADER, **changes).pack()), Flaw)
 
 
 @pytest.mark.parametrize(("offset", "value"), [(8, 2), (8, 0), (0, 0x88)])
@@ -220,7 +221,7 @@ def test_flags_and_reserved_bytes_of_a_header_are_ignored():
 def test_a_block_takes_as_many_numbers_as_it_spans():
     """The next block's sequence follows from header and index alike; a block as recorded takes one number."""
     assert HEADER.next_sequence == IndexEntry.of(0, HEADER).next_sequence == 10
-    assert BlockHeader(*astuple(HEADER)[:-1]).next_sequence == 8
+    assert BlockHeader(*structs.astuple(HEADER)[:-1]).next_sequence == 8
 
 
 def test_every_flipped_bit_of_a_header_is_noticed():

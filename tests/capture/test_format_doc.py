@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hftcap.capture import format as wire
 from hftcap.capture.block import Block, decode_block
@@ -146,7 +147,7 @@ def test_the_writer_makes_the_listed_capture(written):
     assert written[:preamble_end] == LISTED[:preamble_end]
     assert made[0] == listed[0]
     compressed = {"columns_stored", "payloads_stored", "crc_columns_notes"}
-    header, expected = dataclasses.asdict(made[1].header), dataclasses.asdict(listed[1].header)
+    header, expected = structs.asdict(made[1].header), structs.asdict(listed[1].header)
     assert {key: header[key] for key in header if key not in compressed} == {
         key: expected[key] for key in expected if key not in compressed
     }

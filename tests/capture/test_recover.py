@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hftcap.capture.block import BlockColumns
+from hftcap.capture.columns import BlockColumns
 from hftcap.capture.decode import Decoder, StoredBlock
 from hftcap.capture.folder import FolderLock
 from hftcap.capture.footer import Footer
