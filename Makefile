@@ -1,5 +1,5 @@
 # Each target works alone in a fresh clone, given python3 (3.11 or newer) and make. What a target needs is installed
-# into .venv, and installed again when pyproject.toml changes.
+# into .venv, and installed again when pyproject.toml or the sources of the compiled kernel change.
 
 PYTHON ?= python3
 ARGS ?=
@@ -16,12 +16,12 @@ READY := .venv/.ready-demo .venv/.ready-test .venv/.ready-lint .venv/.ready-benc
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench soak samples regression clean
+.PHONY: help demo test lint types bench soak check-memory samples regression clean
 # Two targets at once would install into the same environment at once.
 .NOTPARALLEL:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.ready-demo  ## make a small capture, replay it and print the summary (offline, under a minute)
 	@rm -rf demo-out
@@ -50,6 +50,7 @@ soak: .venv/.ready-test  ## damage captures and kill writers by the thousand, ho
 	@echo "==> Running the soak tests in bench"
 	@.venv/bin/python bench/soak_damage.py $(ARGS)
 	@.venv/bin/python bench/soak_kill.py $(ARGS)
+	@.venv/bin/python bench/soak_kernel.py
 	@.venv/bin/python bench/soak_synth.py
 	@if [ -n "$$HFTCAP_CORPUS" ]; then .venv/bin/python bench/soak_large.py; \
 	    else echo "==> bench/soak_large.py needs HFTCAP_CORPUS: left out"; fi
@@ -60,13 +61,32 @@ samples: .venv/.ready-test  ## make the samples again, byte for byte; golden fil
 regression: .venv/.ready-test  ## hold every sample against its golden file
 	@HFTCAP=.venv/bin/hftcap .github/actions/regression/regression.sh samples
 
+# The kernel is built anew, in a copy of the sources, so that the one in use stays as it is.
+MEMORY := build/memory
+SANITIZE := -fsanitize=address,undefined -fno-sanitize=alignment
+check-memory: .venv/.ready-test  ## run the kernel's tests under the address and undefined behaviour sanitizers (gcc)
+	@echo "==> Building the kernel with sanitizers in $(MEMORY)"
+	@rm -rf $(MEMORY) && mkdir -p $(MEMORY)
+	@cp -r setup.py pyproject.toml README.md LICENSE hftcap tests bench $(MEMORY)
+	@rm -f $(MEMORY)/hftcap/*/*.so
+	@.venv/bin/python -m pip install -qq 'setuptools>=77' 'cython>=3.1'
+	@cd $(MEMORY) && CFLAGS="$(SANITIZE) -O1 -g" LDFLAGS="$(SANITIZE)" ../../.venv/bin/python setup.py -q build_ext --inplace
+	@echo "==> Running the kernel's tests and a soak under the sanitizers"
+	@cd $(MEMORY) && export PYTHONMALLOC=malloc PYTHONPATH="$$PWD" ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" && \
+	    ../../.venv/bin/python -m pytest tests/kernel/test_compiled.py tests/kernel/test_window_levels.py -q $(ARGS) && \
+	    ../../.venv/bin/python bench/soak_kernel.py --messages 20000
+
 clean:  ## remove .venv, caches and everything else the other targets made
 	@echo "==> Removing .venv, caches, build products and demo-out"
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info demo-out
+	@rm -f hftcap/*/*.so
 	@find hftcap tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# An environment that is missing, half made, or of an older Python is made anew.
-$(READY): .venv/.ready-%: pyproject.toml
+# An environment that is missing, half made, or of an older Python is made anew. Installing builds the compiled kernel,
+# where there is a compiler, so what that is made of counts as well.
+$(READY): .venv/.ready-%: pyproject.toml setup.py $(wildcard hftcap/*/*.pyx hftcap/*/native/*)
 	@if ! .venv/bin/python -c 'import pip; $(IS_NEW_ENOUGH)' 2>/dev/null; then \
 	    command -v "$(PYTHON)" >/dev/null || { \
 	        echo "hftcap needs Python 3.11 or newer, and no program '$(PYTHON)' was found." \

@@ -93,9 +93,9 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
 def parser_digest() -> str:
     """Return a digest of the code whose results a checkpoint holds."""
     digest = hashlib.blake2b(digest_size=16)
-    for module in _MODULES:
-        assert module.__file__ is not None  # noqa: S101  modules of this package are files
-        digest.update(Path(module.__file__).read_bytes())
+    for source in (*(module.__file__ for module in _MODULES), *Kernel.sources()):
+        assert source is not None  # noqa: S101  modules of this package are files
+        digest.update(Path(source).read_bytes())
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ CAPPED_E8 = INT64_MAX
 """A level of this size holds "this much or more": the venue's totals saturate here."""
 
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(DECIMALS + 1))
-_CACHE_LIMIT = 65_536
+CACHE_LIMIT = 65_536
 _CACHED_CHARS = 40
 _WHOLE_SURE = 10
 
@@ -68,6 +68,11 @@ class DecimalCache(dict[object, int]):
 
     capped = False
 
+    def pairs(self, levels: list[object]) -> list[tuple[int, int]]:
+        """Return the first two texts of each list among `levels` as scaled values; what is no list is left out."""
+        e8 = self.__getitem__
+        return [(e8(level[0]), e8(level[1])) for level in levels if type(level) is list]
+
     def __missing__(self, text: object) -> int:
         # The usual text first, in fewer steps than parse_e8 takes: ten digits and eight decimals fit an int64.
         if type(text) is str and text.isascii():
@@ -75,7 +80,7 @@ class DecimalCache(dict[object, int]):
             digits = whole + fraction
             if 0 < len(whole) <= _WHOLE_SURE and 0 < len(fraction) <= DECIMALS and digits.isdigit():
                 value = int(digits) * _POWERS[DECIMALS - len(fraction)]
-                if len(self) >= _CACHE_LIMIT:
+                if len(self) >= CACHE_LIMIT:
                     self.clear()
                 self[text] = value
                 return value
@@ -83,7 +88,7 @@ class DecimalCache(dict[object, int]):
         if value == CAPPED_E8:
             self.capped = True  # and never remembered, so that the next one is noticed as well
         elif len(str(text)) <= _CACHED_CHARS:
-            if len(self) >= _CACHE_LIMIT:
+            if len(self) >= CACHE_LIMIT:
                 self.clear()
             self[text] = value
         return value

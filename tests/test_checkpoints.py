@@ -12,6 +12,7 @@ from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.checkpoints import open_sidecar, sidecar_path
+from hftcap.kernel.columns import Columns
 from hftcap.market.walk import SYMBOL, Walk
 from hftcap.pipeline import Run, write_sidecars
 
@@ -66,7 +67,7 @@ def test_a_run_that_takes_up_a_state_gives_the_same_columns_and_counts(folder):
     assert start is not None and start.segment > 0
     for batch in run.batches(start=start):
         expected = columns[batch.chunk.path, batch.chunk.position]
-        for name in type(expected).__slots__:
+        for name in Columns.__dataclass_fields__:
             assert np.array_equal(getattr(batch.columns, name), getattr(expected, name)), name
     ours, theirs = run.kernel.books[SYMBOL], whole.kernel.books[SYMBOL]
     for book in (ours, theirs):

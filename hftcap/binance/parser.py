@@ -67,8 +67,8 @@ _decode = msgspec.json.Decoder().decode
 class Parser:
     """Parse payloads one at a time, remembering decimal texts and stream names (both bounded)."""
 
-    def __init__(self) -> None:
-        self._decimals = DecimalCache()
+    def __init__(self, decimals: DecimalCache | None = None) -> None:
+        self._decimals = DecimalCache() if decimals is None else decimals
         self._e8 = self._decimals.__getitem__
         self._usual = Heads()
         self._streams: dict[str, StreamName | None] = {}
@@ -306,8 +306,7 @@ class Parser:
         """Type one side. A level may have a third element, as in 2018; it is ignored."""
         if type(raw) is not list:
             raise Malformed(f"levels are {str(raw)[:40]!r}, expected a list")
-        e8 = self._e8
-        levels = [(e8(level[0]), e8(level[1])) for level in raw if type(level) is list]
+        levels = self._decimals.pairs(raw)
         if len(levels) != len(raw):
             raise Malformed("a level is not a list of price and size")
         return levels

@@ -70,12 +70,12 @@ class Levels:
         """Return bid prices and sizes, ask prices and sizes, best first, each packed as little-endian int64."""
         bids, asks = self.bids(), self.asks()
         parts = ([p for p, _ in bids], [s for _, s in bids], [p for p, _ in asks], [s for _, s in asks])
-        return tuple(_packed(part) for part in parts)  # type: ignore[return-value]  # four of them
+        return tuple(packed(part) for part in parts)  # type: ignore[return-value]  # four of them
 
     @classmethod
     def load(cls, parts: tuple[bytes, bytes, bytes, bytes]) -> Self:
         """Return the book that `dump` packed."""
-        bid_prices, bid_sizes, ask_prices, ask_sizes = (_unpacked(part) for part in parts)
+        bid_prices, bid_sizes, ask_prices, ask_sizes = (unpacked(part) for part in parts)
         return cls(zip(bid_prices, bid_sizes, strict=True), zip(ask_prices, ask_sizes, strict=True))
 
     @property
@@ -112,20 +112,27 @@ class Levels:
         Lines `b <price_e8> <size_e8>`, best (highest) first, then lines `a <price_e8> <size_e8>`, lowest first,
         each ended by a newline, in ASCII.
         """
-        digest = hashlib.sha256()
-        digest.update("".join(f"b {price} {size}\n" for price, size in self.bids()).encode())
-        digest.update("".join(f"a {price} {size}\n" for price, size in self.asks()).encode())
-        return digest.hexdigest()
+        return levels_digest(self.bids(), self.asks())
 
 
-def _packed(values: list[int]) -> bytes:
-    packed = array("q", values)
+def levels_digest(bids: Iterable[Level], asks: Iterable[Level]) -> str:
+    """Return the digest of a book's levels, all of them, best first; see `Levels.sha256`."""
+    digest = hashlib.sha256()
+    digest.update("".join(f"b {price} {size}\n" for price, size in bids).encode())
+    digest.update("".join(f"a {price} {size}\n" for price, size in asks).encode())
+    return digest.hexdigest()
+
+
+def packed(values: list[int]) -> bytes:
+    """Pack numbers as little-endian int64."""
+    numbers = array("q", values)
     if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tobytes()
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
-def _unpacked(data: bytes) -> "array[int]":
+def unpacked(data: bytes) -> "array[int]":
+    """Undo `packed`."""
     values = array("q", data)
     if sys.byteorder == "big":
         values.byteswap()

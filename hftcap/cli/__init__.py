@@ -35,7 +35,9 @@ _VERBS = ("import_", "info", "stats", "book", "verify", "cat", "replay", "recove
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hftcap {__version__} (kernel: reference)")
+        from hftcap.kernel import Kernel
+
+        typer.echo(f"hftcap {__version__} (kernel: {Kernel.name})")
         raise typer.Exit
 
 

@@ -213,6 +213,19 @@ class ChangeLog:
         fields = {name: table[:, at] for at, name in enumerate(_TOUCH_FIELDS)}
         return TouchColumns(captures=list(self._captures), **fields)
 
+    def capture_index(self, capture: str) -> int:
+        """Return the index of a capture among those of the rows, the next one where it has none yet."""
+        return self._captures.get(capture, len(self._captures))
+
+    def extend(self, capture: str, updates: bytes, counts: bytes, rows: bytes, touches: bytes) -> None:
+        """Take changes that were gathered elsewhere, all of one capture, packed as they are here."""
+        if touches:
+            self._captures.setdefault(capture, len(self._captures))
+            self._updates.frombytes(updates)
+            self._counts.frombytes(counts)
+            self._rows.frombytes(rows)
+            self._touches.frombytes(touches)
+
     def columns(self) -> LevelColumns:
         """Return the rows gathered."""
         if not self._counts:

@@ -4,6 +4,8 @@ What a kernel does to a block, one message at a time; the reference kernel and t
 A *line* is the number of a connection, unique over all recordings of a run.
 """
 
+from collections.abc import Callable
+
 from hftcap.binance.depth_sync import Verdict
 from hftcap.binance.endpoints import Market
 from hftcap.binance.lines import Arrival, ContentMerge, Origin, PrintMerge, QuoteMerge
@@ -27,6 +29,8 @@ class Feed:
 
     `prints` has the ids of each numbering by event name and symbol, `quotes` those of bookTickers by symbol, `contents`
     what was seen last of each stream without numbering, `closed` when lines were closed, wall clock ns.
+
+    With a `clock_ns`, what updating books takes is summed up in `updating_ns`, by so many `updates_timed`.
     """
 
     def __init__(self, market: Market, *, expects_snapshots: bool) -> None:
@@ -36,6 +40,9 @@ class Feed:
         self.quotes: dict[str, QuoteMerge] = {}
         self.contents: dict[str, ContentMerge] = {}
         self.closed: dict[int, int] = {}
+        self.clock_ns: Callable[[], int] | None = None
+        self.updating_ns = 0
+        self.updates_timed = 0
         self._expects_snapshots = expects_snapshots
 
     def take(
@@ -59,7 +66,7 @@ class Feed:
         assert symbol is not None  # noqa: S101  the parser gives quotes a symbol
         merge = self.quotes.get(symbol)
         if merge is None:
-            merge = self.quotes[symbol] = QuoteMerge()
+            merge = self.quotes[symbol] = self.new_quotes()
             self.book(symbol)
         arrival = merge.take(line, quote.update_id)
         if arrival is Arrival.FIRST:
@@ -73,7 +80,7 @@ class Feed:
         merges = self.prints[print_.NAME]
         merge = merges.get(symbol)
         if merge is None:
-            merge = merges[symbol] = PrintMerge()
+            merge = merges[symbol] = self.new_prints()
         return merge.take(line, print_.trade_id)
 
     def diff(self, diff: DepthDiff, line: int, origin: Origin, log: ChangeLog | None = None) -> Taken:
@@ -83,7 +90,12 @@ class Feed:
         book = self.books.get(symbol)
         if book is None:
             book = self.book(symbol)
-        return book.diff(diff, line, origin, log)
+        if self.clock_ns is None:
+            return book.diff(diff, line, origin, log)
+        begin = self.clock_ns()
+        taken = book.diff(diff, line, origin, log)
+        self._timed(begin, self.clock_ns())
+        return taken
 
     def snapshot(
         self, snapshot: RestDepth, origin: Origin, log: ChangeLog | None = None
@@ -91,7 +103,16 @@ class Feed:
         """Take a REST snapshot; one whose symbol nothing tells is no book's."""
         if snapshot.symbol is None:
             return None, None
-        return self.book(snapshot.symbol).snapshot(snapshot, origin, log)
+        if self.clock_ns is None:
+            return self.book(snapshot.symbol).snapshot(snapshot, origin, log)
+        begin = self.clock_ns()
+        taken = self.book(snapshot.symbol).snapshot(snapshot, origin, log)
+        self._timed(begin, self.clock_ns())
+        return taken
+
+    def _timed(self, begin_ns: int, end_ns: int) -> None:
+        self.updating_ns += end_ns - begin_ns
+        self.updates_timed += 1
 
     def other(self, message: Message, payload: bytes, line: int) -> Arrival:
         """Take an event without numbering; one without a stream has no other line it could have come over."""
@@ -121,9 +142,17 @@ class Feed:
         """Return the book of a symbol, a new one where there is none."""
         book = self.books.get(symbol)
         if book is None:
-            book = self.books[symbol] = self.new_book()
+            book = self.books[symbol] = self.new_book(symbol)
         return book
 
-    def new_book(self) -> SymbolBook:
+    def new_book(self, symbol: str = "") -> SymbolBook:
         """Return the book of a symbol of which nothing has been seen."""
         return SymbolBook(futures=self.futures, expects_snapshot=self._expects_snapshots, closed=self.closed)
+
+    def new_quotes(self) -> QuoteMerge:
+        """Return what merges the bookTickers of a symbol."""
+        return QuoteMerge()
+
+    def new_prints(self) -> PrintMerge:
+        """Return what merges one numbering of prints of a symbol."""
+        return PrintMerge()

@@ -3,10 +3,9 @@
 The oracle for any faster kernel, and what runs where there is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hftcap.binance.depth_sync import BookState
 from hftcap.binance.endpoints import Market
@@ -17,6 +16,8 @@ from hftcap.binance.messages import (
     BookTicker,
     DepthDiff,
     Message,
+    Oddity,
+    OddityKind,
     PartialDepth,
     RestDepth,
     RpiDepth,
@@ -26,7 +27,8 @@ from hftcap.binance.parser import Parser
 from hftcap.book.levels import NO_ASK, NO_BID
 from hftcap.capture.block import Block
 from hftcap.capture.format import Kind
-from hftcap.kernel.changes import NO_LEVELS, NO_TOUCHES, ChangeLog
+from hftcap.kernel.batch import Batch, records_of, result_of
+from hftcap.kernel.changes import ChangeLog
 from hftcap.kernel.columns import (
     NULL,
     ODDITY_CODE,
@@ -41,12 +43,17 @@ from hftcap.kernel.feed import Feed
 from hftcap.kernel.result import Result
 from hftcap.kernel.rows import Rows, Touch
 from hftcap.kernel.selection import Selection
-from hftcap.kernel.state import KernelState, dump_feed, load_feed
+from hftcap.kernel.state import FeedState, KernelState, dump_feed, load_feed
 from hftcap.kernel.symbol_book import SymbolBook, removals_of
 
-_MARKET_KINDS = ("trade", "MARKET", "blockTrade", "aggTrade")
+MARKET_KINDS = ("trade", "MARKET", "blockTrade", "aggTrade")
 _FIRST = Arrival.FIRST
 _NO_NOTE: dict[str, str | None] = {}
+_BINARY = Oddity(oddity=OddityKind.UNKNOWN, detail="a binary frame")
+
+
+Take = Callable[[bytes, int, int], None]
+"""Takes a payload, the number of its connection, and when it was received, wall clock ns."""
 
 
 class ReferenceKernel:
@@ -83,6 +90,11 @@ class ReferenceKernel:
         self._index_names()
         self._touch: dict[int, Touch] = {}
 
+    @classmethod
+    def sources(cls) -> tuple[str | None, ...]:
+        """Return the files, besides the reference's own, whose content decides what comes out."""
+        return ()
+
     @property
     def books(self) -> dict[str, SymbolBook]:
         """Every symbol that had a quote, an update or a snapshot."""
@@ -98,67 +110,55 @@ class ReferenceKernel:
         The columns are filled once for all: what merging hands over is a few records at a time.
         """
         rows, before = Rows(), dict(self._touch)
-        logs: list[ChangeLog | None] = []
-        left_out: list[list[int]] = []
-        begins = [0]
-        for block, first, stop in runs:
-            logs.append(self._new_log())
-            left_out.append(self._take(block, first, stop, begins[-1], rows, logs[-1]))
-            begins.append(begins[-1] + stop - first)
-        columns = empty_columns(begins[-1])
+        batches = self._batches(runs, rows)
+        left_out = [self._take_all(batch) for batch in batches]
+        columns = empty_columns(records_of(runs))
         rows.scatter(columns, before)
-        results = []
-        for (_, first, stop), log, left, begin in zip(runs, logs, left_out, begins, strict=False):
-            part = columns if len(runs) == 1 else columns.at(slice(begin, begin + stop - first))
-            kept = np.arange(first, stop)
-            if left:
-                taken = np.delete(np.arange(stop - first), left)
-                part, kept = part.at(taken), kept[taken]
-            results.append(_result(part, kept, log))
-        return results
+        return [batch.result(columns, left) for batch, left in zip(batches, left_out, strict=True)]
 
-    def _take(self, block: Block, first: int, stop: int, begin: int, rows: Rows, log: ChangeLog | None) -> list[int]:
-        """Take a run of records whose rows begin at `begin`; return which of them the selection leaves out."""
-        requests = block.requests()
-        capture = block.header.capture_id.hex()
+    def _batches(self, runs: Sequence[tuple[Block, int, int]], rows: Rows) -> list[Batch]:
+        begin = 0
+        batches = []
+        for block, first, stop in runs:
+            batches.append(Batch(block, first, stop, begin, rows, self._new_log()))
+            begin += stop - first
+        return batches
+
+    def _take_all(self, batch: Batch) -> list[int]:
+        """Take the records of a batch; return which of them the selection leaves out."""
+        block, first, stop = batch.block, batch.first, batch.stop
         base = self.line_base(block, first)
         lines = [base + number for number in block.columns.conn[first:stop].tolist()]
-        sequence = block.header.sequence
-        received = block.received(first, stop).tolist()
-        parse, selection = self._parse, self._selection
-        left_out: list[int] = []
         kinds = block.columns.kind[first:stop].tolist()
+        left_out = []
         for at, payload in enumerate(block.payload_list(first, stop)):
-            kind = kinds[at]
-            if self._books_only and not _may_be_depth(payload):
+            if self._books_only and not may_be_depth(payload):
                 continue
-            line, row, record = lines[at], begin + at, first + at
-            if kind == Kind.WS_BINARY:
-                if selection is not None and not selection.takes_unnamed(line & 0xFFFF):
-                    left_out.append(at)
-                    continue
-                rows.others.append((row, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, 0, ODDITY_CODE["unknown"]))
-                continue
-            message = parse(payload, rest=kind == Kind.REST, symbol=requests.get(record, _NO_NOTE).get("symbol"))
-            if log is not None:
-                log.at = record
-            if selection is not None and not selection.takes(message, line & 0xFFFF):
+            if self._take(batch, at, payload, kinds[at], lines[at]) is None:
                 left_out.append(at)
-            elif type(message) is BookTicker:
-                self._quote(row, message, line, rows)
-            elif type(message) is DepthDiff:
-                self._diff(row, message, line, (capture, sequence, record, received[at]), rows, log)
-            elif type(message) is RestDepth:
-                self._snapshot(row, message, (capture, sequence, record, received[at]), rows, log)
-            else:
-                self._other(row, message, payload, line, rows)
         return left_out
+
+    def singly(self, odd: Take, capture: str) -> tuple[Take, Columns]:
+        """Return what takes a text frame of a capture alone, and the row it writes to.
+
+        What cannot be taken without a block is given to `odd`, which has to write the row.
+        """
+        return odd, empty_columns(1)
+
+    def time_updates(self, clock_ns: Callable[[], int]) -> None:
+        """Sum up from here on what updating books takes; see `updating`."""
+        self.feed.clock_ns = clock_ns
+
+    @property
+    def updating(self) -> tuple[int, int]:
+        """What updating books took, nanoseconds, and how many updates were timed."""
+        return self.feed.updating_ns, self.feed.updates_timed
 
     def finish(self) -> Result:
         """Say that the feed is over: updates that waited for another line are taken, comparisons are settled."""
         log = self._new_log()
         self.feed.finish(log)
-        return _result(empty_columns(0), np.arange(0), log)
+        return result_of(empty_columns(0), np.arange(0), log)
 
     def restart_counts(self) -> None:
         """Begin to count anew; books stay as they are."""
@@ -175,11 +175,14 @@ class ReferenceKernel:
         self.symbols, self.streams, self.kinds = list(state.symbols), list(state.streams), list(state.kinds)
         self.captures = list(state.captures)
         self._index_names()
-        load_feed(self.feed, state.feed)
+        self._load_feed(state.feed)
         self._touch = {}
         for symbol, book in self.books.items():
             if book.has_depth:
                 self._touched(self._symbol(symbol), book)
+
+    def _load_feed(self, state: FeedState) -> None:
+        load_feed(self.feed, state)
 
     def _new_log(self) -> ChangeLog | None:
         return ChangeLog(self._symbol, self._stream) if self._levels else None
@@ -189,14 +192,40 @@ class ReferenceKernel:
 
         With the first record of a block, which connections were closed is taken note of.
         """
-        capture = block.header.capture_id.hex()
-        if capture not in self.captures:
-            self.captures.append(capture)
-        base = self.captures.index(capture) << 16
+        base = self._capture_index(block.header.capture_id.hex()) << 16
         if first == 0:
             for conn, at_ns in block.closings().items():
                 self.feed.close(base + conn, at_ns)
         return base
+
+    def _capture_index(self, capture: str) -> int:
+        if capture not in self.captures:
+            self.captures.append(capture)
+        return self.captures.index(capture)
+
+    def _take(self, batch: Batch, at: int, payload: bytes, kind: int, line: int) -> Message | None:
+        """Take a record, number `at` of its batch; return its message, None where the selection leaves it out."""
+        selection, rows, row, record = self._selection, batch.rows, batch.begin + at, batch.first + at
+        if kind == Kind.WS_BINARY:
+            if selection is not None and not selection.takes_unnamed(line & 0xFFFF):
+                return None
+            rows.others.append((row, TYPE_CODE["unknown"], -1, -1, NULL, NULL, NULL, 0, 0, ODDITY_CODE["unknown"]))
+            return _BINARY
+        asked = batch.requests.get(record, _NO_NOTE).get("symbol")
+        message = self._parse(payload, rest=kind == Kind.REST, symbol=asked)
+        if batch.log is not None:
+            batch.log.at = record
+        if selection is not None and not selection.takes(message, line & 0xFFFF):
+            return None
+        if type(message) is BookTicker:
+            self._quote(row, message, line, rows)
+        elif type(message) is DepthDiff:
+            self._diff(row, message, line, batch.origin(at), rows, batch.log)
+        elif type(message) is RestDepth:
+            self._snapshot(row, message, batch.origin(at), rows, batch.log)
+        else:
+            self._other(row, message, payload, line, rows)
+        return message
 
     def _quote(self, record: int, quote: BookTicker, line: int, rows: Rows) -> None:
         rows.quotes.append(
@@ -287,7 +316,7 @@ class ReferenceKernel:
                         message.price_e8,
                         message.size_e8,
                         Side.BUY if message.side == "B" else Side.SELL,
-                        message.kind in _MARKET_KINDS,
+                        message.kind in MARKET_KINDS,
                         self._kind(message.kind),
                         self.feed.print(message, line),
                         oddity,
@@ -338,12 +367,6 @@ class _Indices(dict[str | None, int]):
         return index
 
 
-def _result(columns: Columns, rows: NDArray[np.intp], log: ChangeLog | None) -> Result:
-    if log is None:
-        return Result(columns, rows, NO_LEVELS, NO_TOUCHES, [])
-    return Result(columns, rows, log.columns(), log.touches(), log.gaps)
-
-
-def _may_be_depth(payload: bytes) -> bool:
+def may_be_depth(payload: bytes) -> bool:
     """Say whether a payload could be an update or a snapshot: their names stand in it, unless they are escaped."""
     return b"depthUpdate" in payload or b"lastUpdateId" in payload or b"\\" in payload

@@ -78,14 +78,21 @@ class Rows:
         self.others: list[tuple[int, ...]] = []
         self.touches: list[tuple[int, ...]] = []
 
+    def __bool__(self) -> bool:
+        return bool(self.quotes or self.prints or self.depth or self.others)
+
     def scatter(self, columns: Columns, before: dict[int, Touch]) -> None:
         """Write all rows into their places; `before` is each symbol's touch as the batch began."""
+        self.scatter_messages(columns)
+        _fill_touch(columns, self.touches, before)
+
+    def scatter_messages(self, columns: Columns) -> None:
+        """Write what the messages say, and not where the books stand."""
         quoted = _scatter(columns, self.quotes, QUOTE_FIELDS)
         columns.type[quoted] = TYPE_CODE["bookTicker"]
         _scatter(columns, self.prints, PRINT_FIELDS)
         _scatter(columns, self.depth, DEPTH_FIELDS)
         _scatter(columns, self.others, OTHER_FIELDS)
-        _fill_touch(columns, self.touches, before)
 
 
 def _table(rows: list[tuple[int, ...]], width: int) -> NDArray[np.int64]:

@@ -67,7 +67,7 @@ def dump_feed(feed: Feed) -> FeedState:
         prints={
             name: {symbol: merge.dump() for symbol, merge in merges.items()} for name, merges in feed.prints.items()
         },
-        quotes={symbol: (merge.newest_id, merge.latest) for symbol, merge in feed.quotes.items()},
+        quotes={symbol: (merge.newest_id, dict(merge.latest)) for symbol, merge in feed.quotes.items()},
         contents={stream: merge.dump() for stream, merge in feed.contents.items()},
         closed=list(feed.closed.items()),
     )

@@ -152,7 +152,7 @@ class SymbolBook:
             log.change(change, self.book, trusted=self.sync.state is BookState.SYNCED)
         self.book_update_id = change.final_update_id
         if change.reset:
-            self.book = Levels(change.bids, change.asks)
+            self.book = type(self.book)(change.bids, change.asks)
             lowest = min((price for price, _ in change.bids), default=0)
             highest = max((price for price, _ in change.asks), default=INT64_MAX)
             self.borders = lowest, highest

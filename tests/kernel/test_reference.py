@@ -21,7 +21,8 @@ from hftcap.binance.messages import (
     Trade,
 )
 from hftcap.binance.parser import parse
-from hftcap.capture.block import Block, BlockColumns, decode_block, encode_block, note_line
+from hftcap.capture.block import Block, decode_block, encode_block, note_line
+from hftcap.capture.columns import BlockColumns
 from hftcap.capture.format import FRAME, NONE_NS, Kind, TimeBase
 from hftcap.fixed import INT64_MAX
 from hftcap.kernel import Columns, Kernel
