@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hftcap.binance.endpoints import Market
+from hftcap.capture.ahead import opening
+from hftcap.capture.block import decode_block
 from hftcap.capture.merge import merged
 from hftcap.capture.reader import Chunk, Finding, Place, Recording
 from hftcap.checkpoints import Head, SidecarWriter, open_sidecar, parser_digest
 from hftcap.errors import MarketsDiffer, MarketUnknown, NothingSelected
 from hftcap.kernel import Columns, Kernel, Result, Selection
 from hftcap.kernel.gathered import Gathered
+from hftcap.timings import Timings
 
 GATHERED = 4_096
 """Records counted at once: what a count costs is then little beside what a record does."""
@@ -80,8 +83,9 @@ class Run:
     """One pass over recordings. `kernel` has the books as they stand after the batches taken so far.
 
     `selection` says which records count, `levels` asks for the changes of the books, and with `books_only` nothing
-    else is looked at; see `Kernel`. `stopped` is asked on the way to where a run begins, block by block; once True, the
-    run has nothing.
+    else is looked at; see `Kernel`. With several `jobs`, blocks are opened ahead on as many threads less one, and what
+    comes out is the same. Where the time goes is added up in `timings`. `stopped` is asked on the way to where a run
+    begins, block by block; once True, the run has nothing.
 
     Raises:
         MarketsDiffer: the recordings are of more than one market, whose symbols and rules are not the same.
@@ -95,6 +99,8 @@ class Run:
         books_only: bool = False,
         selection: Selection | None = None,
         levels: bool = False,
+        jobs: int = 1,
+        timings: Timings | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.recordings = [recordings] if isinstance(recordings, Recording) else list(recordings)
@@ -112,6 +118,14 @@ class Run:
         self.kernel = Kernel(
             self.market, expects_snapshots=expects, books_only=books_only, selection=selection, levels=levels
         )
+        decode = decode_block
+        self._timings = timings
+        if timings is not None:
+            decode = timings.timed("opening", decode_block)
+            self.kernel.time_updates(timings.now)
+        open_blocks = opening(jobs, decode)
+        for recording in self.recordings:
+            recording.opening = open_blocks
         self._stopped = stopped
         self._places: dict[tuple[str, int], tuple[str, int]] = {}
         self._whole = not selection  # a sidecar has the state of a replay of all records, and serves no other
@@ -237,7 +251,15 @@ class Run:
         for chunk in chunks:
             header = chunk.block.header
             self._places[header.capture_id.hex(), header.sequence] = chunk.path.name, chunk.position
-        return self.kernel.run_together([(chunk.block, chunk.first, chunk.stop) for chunk in chunks])
+        runs = [(chunk.block, chunk.first, chunk.stop) for chunk in chunks]
+        if self._timings is None:
+            return self.kernel.run_together(runs)
+        begin, (updating_ns, updates) = self._timings.now(), self.kernel.updating
+        results = self.kernel.run_together(runs)
+        spent_ns, (updated_ns, updated) = self._timings.now() - begin, self.kernel.updating
+        self._timings.add("updating", updated_ns - updating_ns, 2 * (updated - updates))
+        self._timings.add("parsing", spent_ns - (updated_ns - updating_ns))
+        return results
 
     def take_up(self, timeline_ns: int) -> Place | None:
         """Load the kernel with the last state kept before an instant; return where to go on, None for the start.

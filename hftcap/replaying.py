@@ -12,6 +12,7 @@ from hftcap.kernel.gathered import Gathered
 from hftcap.pacing import Pacer
 from hftcap.pipeline import GATHERED, Batch, Run
 from hftcap.stats.collect import Stats, add, finish
+from hftcap.timings import Timings
 
 PIECES_KEPT = 256
 """So many pieces are counted at last, rest or no rest: gathering them takes 4 ms."""
@@ -48,6 +49,8 @@ class Replay:
         *,
         passes: int | None = 1,
         levels: bool = False,
+        jobs: int = 1,
+        timings: Timings | None = None,
     ) -> None:
         self.sinks: list[Callable[[Gathered], None]] = []
         self.stats = Stats()
@@ -58,6 +61,8 @@ class Replay:
         self._part = part
         self._wanted = passes
         self._levels = levels
+        self._jobs, self._timings = jobs, timings
+        self._count = add if timings is None else timings.timed("counting", add)
         self._pieces: list[Batch] = []
         self._records = 0
         # As fast as it goes there is nothing to be late for, and merging gives pieces of a few records each.
@@ -95,7 +100,7 @@ class Replay:
             return
         rows = Gathered(self._pieces)
         self._pieces, self._records = [], 0
-        add(self.stats, rows, self.run)
+        self._count(self.stats, rows, self.run)
         for sink in self.sinks:
             sink(rows)
 
@@ -104,5 +109,7 @@ class Replay:
             self._open_again(),
             selection=self._part.selection,
             levels=self._levels,
+            jobs=self._jobs,
+            timings=self._timings,
             stopped=self._pacer.stopped,
         )

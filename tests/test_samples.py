@@ -10,8 +10,11 @@ import msgspec
 import pytest
 import zstandard
 
+from hftcap import pipeline
 from hftcap.binance.messages import DepthDiff, Trade
-from hftcap.kernel import reference
+from hftcap.kernel import Kernel, reference
+from hftcap.kernel.columns import TYPE_CODE
+from hftcap.kernel.reference import ReferenceKernel
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ["gaps", "spot", "usdm"]
@@ -45,11 +48,15 @@ def test_the_samples_are_small():
     assert sum(path.stat().st_size for path in (ROOT / "samples").rglob("*") if path.is_file()) < 2_000_000
 
 
+@pytest.mark.parametrize(
+    ("kernel", "jobs"), [(ReferenceKernel, 1), (ReferenceKernel, 2), (Kernel, 1), (Kernel, 2), (Kernel, 5)]
+)
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_sample_is_replayed_as_it_was(name, hftcap):
-    """Golden file, and the figures in metadata.json."""
+def test_a_sample_is_replayed_as_it_was(name, kernel, jobs, hftcap, monkeypatch):
+    """Golden file, and the figures in metadata.json, whatever kernel runs and on how many threads."""
+    monkeypatch.setattr(pipeline, "Kernel", kernel)
     folder = ROOT / "samples" / name
-    ran = hftcap("replay", folder, "--golden", folder / "golden.jsonl", "--json")
+    ran = hftcap("replay", folder, "--golden", folder / "golden.jsonl", "--json", "--jobs", jobs)
     assert ran.code == 0, ran.err
     metadata = json.loads((folder / "metadata.json").read_text())
     for figure in ("records", "by_type", "losses", "gaps", "books"):
@@ -91,6 +98,7 @@ def test_a_planted_bug_is_named(bug, hftcap, monkeypatch):
 
     seen = [0]
     monkeypatch.setattr(reference, "Parser", Buggy)
+    monkeypatch.setattr(pipeline, "Kernel", ReferenceKernel)
     folder = ROOT / "samples/spot"
     ran = hftcap("replay", folder, "--golden", folder / "golden.jsonl", "--json")
     assert ran.code == LOST
@@ -98,6 +106,31 @@ def test_a_planted_bug_is_named(bug, hftcap, monkeypatch):
     lines = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()[1:-1]]
     before = sum(line["records"] for line in lines if line["sequence"] < first["sequence"])
     assert before + first["record"] == done[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("trade", "side"), ("bookTicker", "final_id"), ("depthUpdate", "bid_sz_e8")]
+)
+def test_a_column_filled_wrongly_is_named(kind, column, hftcap, monkeypatch):
+    """One value of one row, whatever kernel fills it: block and record of it, exit code 3."""
+    wrong: list[tuple[int, int]] = []
+
+    class Buggy(Kernel):
+        def run_together(self, runs):
+            results = super().run_together(runs)
+            for (block, first, _), result in zip(runs, results, strict=True):
+                rows = (result.columns.type == TYPE_CODE[kind]).nonzero()[0]
+                if not wrong and block.header.sequence > 3 and len(rows):
+                    getattr(result.columns, column)[rows[-1]] += 1
+                    wrong.append((block.header.sequence, first + int(rows[-1])))
+            return results
+
+    monkeypatch.setattr(pipeline, "Kernel", Buggy)
+    folder = ROOT / "samples/spot"
+    ran = hftcap("replay", folder, "--golden", folder / "golden.jsonl", "--json")
+    assert ran.code == LOST
+    first = ran.json["golden"]["first"]
+    assert (first["sequence"], first["record"]) == wrong[0]
 
 
 def test_a_byte_of_one_payload_is_named(hftcap, tmp_path):

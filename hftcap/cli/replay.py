@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hftcap.cli.console import progress, say, show, show_json, stop_on_signal
+from hftcap.cli.effort import Cpu, Jobs, Stopwatch, WithTimings, jobs_of, pinned, say_timings
 from hftcap.cli.golden import golden_files, say_difference
 from hftcap.cli.options import STDIN, AsJson, Captures, instant_ns, span_ns
 from hftcap.cli.payloads import PayloadFormat, payloads_to
@@ -88,6 +89,9 @@ def replay(
         PayloadFormat | None, typer.Option("--format", help="What a line of --output is; raw if not given.")
     ] = None,
     as_json: AsJson = False,
+    jobs: Jobs = None,
+    cpu: Cpu = None,
+    timings: WithTimings = False,
 ) -> None:
     """Replay a capture through the parser and the order books, and summarise.
 
@@ -114,6 +118,10 @@ def replay(
     if part and (golden or write_golden):
         raise typer.BadParameter("a golden file is of whole captures: leave out what selects a part of them")
     named = _named({"symbol": symbol, "stream": stream, "connection": connection}, start, end)
+    pinned(cpu)
+    # Threads that open blocks ahead take the lock from one that is to be in time.
+    threads = jobs_of(1 if jobs is None and pace.rate is not None else jobs)
+    watch = Stopwatch(timings)
     with ExitStack() as stack:
         stopped = stack.enter_context(stop_on_signal())
         pacer = Pacer(
@@ -124,10 +132,19 @@ def replay(
             counts=selection.forecast_of if selection else None,
         )
         details = report is not None or golden is not None or write_golden is not None
-        played = Replay(lambda: open_recordings(captures), pacer, part, passes=wanted, levels=details)
+        played = Replay(
+            lambda: open_recordings(captures),
+            pacer,
+            part,
+            passes=wanted,
+            levels=details,
+            jobs=threads,
+            timings=watch.timings,
+        )
         tables = stack.enter_context(_report(report, played.run, interval or 1.0, named, force=force))
         regression = stack.enter_context(golden_files(played.run, write_golden, golden))
-        played.sinks += [each.take for each in (tables, regression) if each is not None]
+        sinks = [each.take for each in (tables, regression) if each is not None]
+        played.sinks += [watch.timed("writing", sink) for sink in sinks]
         inputs = [segment.path for recording in played.run.recordings for segment in recording.segments]
         write = stack.enter_context(payloads_to(output, output_format or PayloadFormat.RAW, inputs, force=force))
         advance = stack.enter_context(progress("replaying", played.run.file_bytes if wanted == 1 else None))
@@ -136,7 +153,7 @@ def replay(
                 write(batch.chunk, batch.rows.tolist())
         wall_ns = pacer.spent_ns()
         if tables is not None:
-            tables.end(played.held, interrupted=stopped())
+            watch.timed("writing", tables.end)(played.held, interrupted=stopped())
         if regression is not None and played.held is not None and not stopped():
             regression.finish(played.held, played.stats)
     stats = played.stats
@@ -144,6 +161,7 @@ def replay(
         raise NothingSelected(named)
     verdict = grade(pace, pacer.lateness, pacer.planned_ns, pacer.actual_ns)
     result = to_json(stats, wall_ns, verdict) | {"passes": played.passes, "interrupted": stopped()}
+    result |= watch.result(threads)
     if regression is not None:
         result |= regression.result
     talk = say if output == STDIN else show
@@ -151,6 +169,7 @@ def replay(
         show_json(result, to=talk)
     else:
         show_summary(result, wall_ns, talk)
+    say_timings(result)
     absent = sorted(selection.symbols - set(played.run.kernel.symbols)) if stats.records else []
     _tell(result, stats, tables, absent, interrupted=details and stopped())
 

@@ -3,6 +3,7 @@
 import typer
 
 from hftcap.cli.console import progress, say, show, show_json, show_table
+from hftcap.cli.effort import Cpu, Jobs, Stopwatch, WithTimings, jobs_of, pinned, say_timings
 from hftcap.cli.options import AsJson, Captures, clock_text, span_text
 
 _EPILOG = """[bold]Examples[/bold]
@@ -17,7 +18,13 @@ def register(app: typer.Typer) -> None:
     app.command("stats", epilog=_EPILOG)(stats)
 
 
-def stats(captures: Captures, as_json: AsJson = False) -> None:
+def stats(
+    captures: Captures,
+    as_json: AsJson = False,
+    jobs: Jobs = None,
+    cpu: Cpu = None,
+    timings: WithTimings = False,
+) -> None:
     """Count records, gaps, trades and latencies, and rebuild every book on the way.
 
     Exit code 3 where records are known to be lost: a loss was noted, a segment is cut, a block is damaged.
@@ -25,14 +32,17 @@ def stats(captures: Captures, as_json: AsJson = False) -> None:
     from hftcap.capture.reader import open_recordings
     from hftcap.stats import collect, to_json
 
+    pinned(cpu)
+    threads, watch = jobs_of(jobs), Stopwatch(timings)
     recordings = open_recordings(captures)
     with progress("reading", sum(each.file_bytes for each in recordings)) as advance:
-        found = collect(recordings, progress=advance)
-    result = to_json(found)
+        found = collect(recordings, progress=advance, jobs=threads, timings=watch.timings)
+    result = to_json(found) | watch.result(threads)
     if as_json:
         show_json(result)
     else:
         _show(result)
+    say_timings(result)
     for line in found.unsound:
         say(f"hftcap: {line}")
     if not found.complete:

@@ -18,6 +18,7 @@ from hftcap.latency.histogram import Histogram
 from hftcap.pipeline import GATHERED, Run, gathered
 from hftcap.stats.peaks import WindowPeak
 from hftcap.stats.prints import PrintCount
+from hftcap.timings import Timings
 
 RAW_STREAM = "(raw)"
 """Records without an envelope are counted under this name."""
@@ -85,12 +86,19 @@ class Stats:
         return found
 
 
-def collect(recordings: Recording | Sequence[Recording], progress: Callable[[int], None] | None = None) -> Stats:
-    """Read recordings, merged by timeline, to their end and count."""
-    run = Run(recordings)
+def collect(
+    recordings: Recording | Sequence[Recording],
+    progress: Callable[[int], None] | None = None,
+    *,
+    jobs: int = 1,
+    timings: Timings | None = None,
+) -> Stats:
+    """Read recordings, merged by timeline, to their end and count; `jobs` and `timings` are as for a `Run`."""
+    run = Run(recordings, jobs=jobs, timings=timings)
     stats = Stats()
+    count = add if timings is None else timings.timed("counting", add)
     for rows in gathered(run.batches(progress=progress, ahead=GATHERED)):
-        add(stats, rows, run)
+        count(stats, rows, run)
     run.finish()
     finish(stats, run)
     return stats
