@@ -141,7 +141,7 @@ def replay(
             jobs=threads,
             timings=watch.timings,
         )
-        tables = stack.enter_context(_report(report, played.run, interval or 1.0, named, force=force))
+        tables = stack.enter_context(_report(report, played.run, interval or 1.0, named, force=force, threads=threads))
         regression = stack.enter_context(golden_files(played.run, write_golden, golden))
         sinks = [each.take for each in (tables, regression) if each is not None]
         played.sinks += [watch.timed("writing", sink) for sink in sinks]
@@ -252,14 +252,17 @@ def _wait_for_enter(stopped: Callable[[], bool]) -> None:
 
 
 def _report(
-    folder: Path | None, run: "Run", interval_s: float, part: str, *, force: bool
+    folder: Path | None, run: "Run", interval_s: float, part: str, *, force: bool, threads: int
 ) -> "AbstractContextManager[Report | None]":
     if folder is None:
         return nullcontext()
     from hftcap.report.parquet import Report
 
     ids = [each.preamble.capture_id for each in run.recordings]
-    return Report(folder, ids, run.kernel, run.locate, interval_ns=round(interval_s * 1e9), part=part, force=force)
+    interval_ns = round(interval_s * 1e9)
+    return Report(
+        folder, ids, run.kernel, run.locate, interval_ns=interval_ns, part=part, force=force, threads=threads > 1
+    )
 
 
 def _named(chosen: dict[str, Any], start: str | None, end: str | None) -> str:

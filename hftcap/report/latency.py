@@ -14,7 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hftcap.capture.format import Kind
+from hftcap.fixed import INT64_MAX
 from hftcap.kernel.columns import NULL
+from hftcap.report.arrays import changes
 from hftcap.report.schema import LATENCY
 from hftcap.report.tables import Source
 
@@ -72,10 +74,13 @@ class LatencyTable:
         samples = {"feed": (timed, recv - event), "publish": (timed & (trade != NULL), event - trade)}
         found: list[tuple[int, str, int, int, NDArray[np.intp]]] = []
         for measure, (present, _) in samples.items():
-            keys = np.stack((columns.stream[present].astype(np.int64), intervals[present]))
-            for stream, interval in np.unique(keys, axis=1).T.tolist():
-                mine = np.flatnonzero(present & (columns.stream == stream) & (intervals == interval))
-                found.append((int(mine[0]), measure, stream, interval, mine))
+            mine = np.flatnonzero(present)
+            mine = mine[np.argsort(columns.stream[mine], kind="stable")]
+            # The timeline never goes backwards, so an interval's records of a stream now follow each other.
+            begins = np.flatnonzero(changes(columns.stream[mine]) | changes(intervals[mine]))
+            for part in np.split(mine, begins[1:]) if len(mine) else ():
+                opens = int(part[0])
+                found.append((opens, measure, int(columns.stream[opens]), int(intervals[opens]), part))
         # By the record that opens it, so that rows come in the same order in whatever pieces the records do.
         for _, measure, stream, interval, mine in sorted(found, key=lambda each: each[:2]):
             self._add(source, measure, source.names.streams[stream], interval, mine, samples[measure][1][mine])
@@ -134,7 +139,7 @@ class LatencyTable:
                 "min": int(values[0]),
                 **quantiles,
                 "max": int(values[-1]),
-                "mean": (2 * sum(values.tolist()) + count) // (2 * count),
+                "mean": (2 * _sum(values) + count) // (2 * count),
                 "jitter": round(series.jitter),
             }
         )
@@ -151,3 +156,9 @@ class LatencyTable:
         """Return the rows of the intervals closed since the last call."""
         rows, self._rows = self._rows, []
         return pa.Table.from_pylist(rows, schema=LATENCY)
+
+
+def _sum(values: NDArray[np.int64]) -> int:
+    """Return the exact sum of values that are sorted."""
+    largest = max(-int(values[0]), int(values[-1]))
+    return int(values.sum()) if largest < INT64_MAX // len(values) else sum(values.tolist())

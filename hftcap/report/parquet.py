@@ -1,13 +1,15 @@
 """Write a report's tables as Parquet, streamed in row groups, under temporary names until all are whole."""
 
 import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hftcap import __version__
@@ -15,6 +17,7 @@ from hftcap.errors import ReportExists, WriteFailed
 from hftcap.kernel import Kernel, Result
 from hftcap.kernel.changes import Gap, LevelColumns
 from hftcap.kernel.gathered import Gathered
+from hftcap.report.arrays import in_order_of_appearance
 from hftcap.report.gaps import GapTable
 from hftcap.report.latency import LatencyTable
 from hftcap.report.schema import NAME, SCHEMA_VERSION, TABLES
@@ -22,13 +25,15 @@ from hftcap.report.tables import Locate, Source, bbo, book_touches, book_updates
 
 ROW_GROUP = 65_536
 """Rows of a row group: what bounds a report's memory."""
+_WAITING_MOST = 3
+"""So many row groups wait to be written at most, of all tables together."""
 
 
 class Report:
     """The tables of one run, written to a folder. Leaving the context by an exception leaves no table behind.
 
     The bytes of a table depend on the records alone, not on how they come in batches. `kernel` is the one the results
-    are of, `locate` says in which file a block stands.
+    are of, `locate` says in which file a block stands. With `threads`, row groups are written on another one.
 
     Raises:
         ReportExists: the folder has tables already, and `force` is not set.
@@ -45,7 +50,9 @@ class Report:
         interval_ns: int,
         part: str = "",
         force: bool = False,
+        threads: bool = False,
     ) -> None:
+        self._work = _Behind() if threads else _AtOnce()
         self.folder = folder
         self._interrupted = False
         self._kept = False
@@ -62,7 +69,7 @@ class Report:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, schema in TABLES.items():
-                self._tables[name] = _Table(folder, name, schema, capture_ids, part)
+                self._tables[name] = _Table(folder, name, schema, capture_ids, part, self._work)
         except OSError as error:
             self._discard()
             raise WriteFailed(folder, error.strerror or str(error)) from error
@@ -132,6 +139,8 @@ class Report:
                 self._discard()
 
     def _discard(self) -> None:
+        with suppress(Exception):  # what went wrong there is of no interest any more
+            self._work.settle()
         for table in self._tables.values():
             table.discard()
         if self._made:
@@ -140,6 +149,9 @@ class Report:
 
     def _publish(self) -> None:
         try:
+            for table in self._tables.values():
+                table.finish()
+            self._work.settle()
             for table in self._tables.values():
                 table.close(interrupted=self._interrupted)
             for table in self._tables.values():
@@ -151,7 +163,10 @@ class Report:
 class _Table:
     """One Parquet file while it is written."""
 
-    def __init__(self, folder: Path, name: str, schema: pa.Schema, capture_ids: list[str], part: str) -> None:
+    def __init__(
+        self, folder: Path, name: str, schema: pa.Schema, capture_ids: list[str], part: str, work: "_AtOnce | _Behind"
+    ) -> None:
+        self._work = work
         self.path = folder / f"{name}.parquet"
         self._temporary = folder / f".{name}.parquet.{os.getpid()}.writing"  # two may write at once: the last one wins
         described = schema.with_metadata(
@@ -184,20 +199,26 @@ class _Table:
         if self._pending_rows >= ROW_GROUP:
             gathered = pa.concat_tables(self._pending)
             while gathered.num_rows >= ROW_GROUP:
-                self._flush(gathered.slice(0, ROW_GROUP))
+                self._work.do(self._flush, gathered.slice(0, ROW_GROUP))
                 gathered = gathered.slice(ROW_GROUP)
             self._pending, self._pending_rows = [gathered], gathered.num_rows
 
     def _flush(self, rows: pa.Table) -> None:
         """Write a row group in one form, whatever batches it came in: one chunk, names in the order they appear."""
-        arrays = [_encoded(column) if column.type == NAME else column.combine_chunks() for column in rows.itercolumns()]
+        arrays = [
+            in_order_of_appearance(column) if column.type == NAME else column.combine_chunks()
+            for column in rows.itercolumns()
+        ]
         self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=rows.num_rows)
 
-    def close(self, *, interrupted: bool) -> None:
-        """Write what is left and the Parquet footer."""
+    def finish(self) -> None:
+        """Write what is left."""
         if self._pending_rows:
-            self._flush(pa.concat_tables(self._pending))
+            self._work.do(self._flush, pa.concat_tables(self._pending))
             self._pending, self._pending_rows = [], 0
+
+    def close(self, *, interrupted: bool) -> None:
+        """Write the Parquet footer."""
         if interrupted:
             self._writer.add_key_value_metadata({"hftcap.interrupted": "true"})
         self._writer.close()
@@ -215,6 +236,37 @@ class _Table:
             (self.path if self._published else self._temporary).unlink(missing_ok=True)
 
 
-def _encoded(column: pa.ChunkedArray) -> pa.Array:
-    """Return names as a dictionary of just those that are there, in the order in which they appear."""
-    return pc.dictionary_encode(column.cast(pa.string()).combine_chunks())
+class _AtOnce:
+    """Does work when it is asked for."""
+
+    def do(self, work: Callable[[pa.Table], None], rows: pa.Table) -> None:
+        """Do something."""
+        work(rows)
+
+    def settle(self) -> None:
+        """Wait for nothing."""
+
+
+class _Behind:
+    """Does work on another thread, in the order in which it is asked for; what goes wrong is raised by a later call."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._waiting: deque[Future[None]] = deque()
+
+    def do(self, work: Callable[[pa.Table], None], rows: pa.Table) -> None:
+        """Have something done, once what waits is not too much."""
+        while len(self._waiting) >= _WAITING_MOST:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(work, rows))
+
+    def settle(self) -> None:
+        """Wait until all is done."""
+        try:
+            while self._waiting:
+                self._waiting.popleft().result()
+        finally:
+            for each in self._waiting:
+                each.cancel()
+            self._waiting.clear()
+            self._thread.submit(int).result()  # what had begun is over

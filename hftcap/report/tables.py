@@ -13,7 +13,7 @@ from hftcap.kernel import Kernel
 from hftcap.kernel.changes import Action, BookSide, LevelColumns, TouchColumns
 from hftcap.kernel.columns import NULL, ODDITIES, STATES, TYPE_CODE, TYPES, Side
 from hftcap.kernel.gathered import Gathered
-from hftcap.report.arrays import floats, integers, names, nulls, repeated, times
+from hftcap.report.arrays import changes, floats, integers, names, nulls, repeated, times
 from hftcap.report.schema import BBO, BOOK_UPDATES, MESSAGES, TIME, TRADES
 
 PRINTS = tuple(TYPE_CODE[name] for name in ("trade", "aggTrade", "blockTrade"))
@@ -99,18 +99,22 @@ def book_updates(levels: LevelColumns, kernel: Kernel, locate: Locate) -> pa.Tab
 
 def _located(rows: LevelColumns | TouchColumns, kernel: Kernel, locate: Locate) -> dict[str, pa.Array]:
     """Return the columns every table has, for rows that may be of any block."""
-    blocks, of_row = np.unique(np.stack((rows.capture, rows.sequence)), axis=1, return_inverse=True)
-    of_row = of_row.reshape(-1)
-    found = [locate(rows.captures[capture], sequence) for capture, sequence in blocks.T.tolist()]
-    files = list(dict.fromkeys(file for file, _ in found))
-    file = np.array([files.index(name) for name, _ in found], dtype=np.int32)
-    position = np.array([position for _, position in found], dtype=np.int32)
+    # Rows of one block follow each other, or nearly: a block is looked up for each run of them.
+    begins = np.flatnonzero(changes(rows.capture) | changes(rows.sequence))
+    found = [
+        locate(rows.captures[capture], sequence)
+        for capture, sequence in zip(rows.capture[begins].tolist(), rows.sequence[begins].tolist(), strict=True)
+    ]
+    files = {name: code for code, name in enumerate(dict.fromkeys(file for file, _ in found))}
+    counts = np.diff(begins, append=len(rows))
+    file = np.repeat(np.array([files[name] for name, _ in found], dtype=np.int32), counts)
+    position = np.repeat(np.array([position for _, position in found], dtype=np.int32), counts)
     return {
         "ts_recv": times(rows.recv_ns),
         "symbol": names(rows.symbol, kernel.symbols, none=-1),
         "stream": names(rows.stream, kernel.streams, none=-1),
-        "file": names(file[of_row], files, none=-1),
-        "block": pa.array(position[of_row]),
+        "file": names(file, list(files), none=-1),
+        "block": pa.array(position),
         "record": pa.array(rows.place.astype(np.int32)),
     }
 

@@ -1,7 +1,9 @@
 """A report on disk: what other tools read from it is what was written, and a report is whole or not there."""
 
+import errno
 import json
 import os
+import threading
 from pathlib import Path
 
 import duckdb
@@ -36,20 +38,22 @@ def write(folder: Path, capture_id: str = FIRST_ID, *, seed: int = 1, late_ns: i
     return folder
 
 
-def report_of(folders: list[Path], out: Path, *, force: bool = False, interval_ns: int = SECOND_NS) -> dict[str, int]:
+def report_of(
+    folders: list[Path], out: Path, *, force: bool = False, interval_ns: int = SECOND_NS, threads: bool = False
+) -> dict[str, int]:
     """Replay captures into a report; return its numbers of rows."""
     recordings = open_recordings(folders)
     run = Run(recordings, levels=True)
     ids = [recording.preamble.capture_id for recording in recordings]
-    with Report(out, ids, run.kernel, run.locate, interval_ns=interval_ns, force=force) as report:
+    with Report(out, ids, run.kernel, run.locate, interval_ns=interval_ns, force=force, threads=threads) as report:
         for rows in gathered(run.batches()):
             report.take(rows)
         report.end(run.finish())
     return report.rows
 
 
-def new_report(run: Run, out: Path, *, force: bool = False) -> Report:
-    return Report(out, [FIRST_ID], run.kernel, run.locate, interval_ns=SECOND_NS, force=force)
+def new_report(run: Run, out: Path, *, force: bool = False, threads: bool = False) -> Report:
+    return Report(out, [FIRST_ID], run.kernel, run.locate, interval_ns=SECOND_NS, force=force, threads=threads)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -184,10 +188,31 @@ def test_every_timed_message_is_in_the_latency_table(made, records):
         assert sum(row["count"] for row in found if row["measure"] == measure) == timed
 
 
-def test_the_same_capture_gives_the_same_bytes(capture, made, tmp_path):
-    """Two runs write identical files."""
-    report_of([capture], tmp_path / "again")
+@pytest.mark.parametrize("threads", [False, True])
+def test_the_same_capture_gives_the_same_bytes(threads, capture, made, tmp_path, monkeypatch):
+    """Two runs write identical files, whatever thread they are written on."""
+    report_of([capture], tmp_path / "again", threads=threads)
     assert contents(tmp_path / "again") == contents(made)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 50)  # with many row groups as well
+    report_of([capture], tmp_path / "small")
+    report_of([capture], tmp_path / "behind", threads=True)
+    assert contents(tmp_path / "behind") == contents(tmp_path / "small")
+
+
+def test_what_goes_wrong_while_writing_behind_is_told(capture, tmp_path, monkeypatch):
+    """A disk that is full when a row group is written on its own thread: said as elsewhere, and nothing is left."""
+    monkeypatch.setattr(parquet, "ROW_GROUP", 10)
+    written = []
+
+    def full(writer, table, **options):
+        written.append(threading.current_thread())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(parquet.pq.ParquetWriter, "write_table", full)
+    with pytest.raises(WriteFailed, match="No space left"):
+        report_of([capture], tmp_path / "out", threads=True)
+    assert set(written) - {threading.current_thread()}
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("rows", [1, 50, 10**9])
@@ -240,13 +265,15 @@ def test_a_report_is_never_replaced_unasked(capture, tmp_path):
     assert after["latency.parquet"] != before["latency.parquet"]
 
 
+@pytest.mark.parametrize("threads", [False, True])
 @pytest.mark.parametrize("batches", [0, 1, 3])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_exception_leaves_no_table_and_no_temporary_file(batches, error, capture, tmp_path):
+def test_an_exception_leaves_no_table_and_no_temporary_file(batches, error, threads, capture, tmp_path, monkeypatch):
     """Whatever ends the run half-way: no half a report, and no litter."""
+    monkeypatch.setattr(parquet, "ROW_GROUP", 20)
     run = Run(open_recordings([capture]))
     out = tmp_path / "out"
-    with pytest.raises(error), new_report(run, out) as report:
+    with pytest.raises(error), new_report(run, out, threads=threads) as report:
         for number, batch in enumerate(run.batches()):
             if number == batches:
                 raise error
