@@ -1,5 +1,7 @@
 """How fast orders must come so that messages come at the rate asked for, whatever streams are written."""
 
+from fractions import Fraction
+
 from hftcap.market.plan import START_NS
 
 HORIZON_NS = 500_000_000
@@ -9,6 +11,15 @@ _PRIOR_STEPS, _PRIOR_LIVE = 64, 48
 """What is taken for known before the first step: trades and quotes are about 0.75 a step."""
 _SLOWEST, _FASTEST = 1 / 64, 4
 """Steps for each message asked for."""
+
+
+def shares_of(rate: int, count: int) -> list[float]:
+    """Split a rate among so many symbols: the second has half of what the first has, the third a third of it.
+
+    Exact until the last step: the sum of floats is not the same in every Python release (3.12 changed it).
+    """
+    whole = sum(Fraction(1, place) for place in range(1, count + 1))
+    return [float(Fraction(rate, place) / whole) for place in range(1, count + 1)]
 
 
 class Pace:

@@ -23,7 +23,7 @@ from hftcap.market.chance import draw_of
 from hftcap.market.feed import MS
 from hftcap.market.instrument import instrument_of
 from hftcap.market.network import Delays, HostClock, Network
-from hftcap.market.pace import Pace
+from hftcap.market.pace import Pace, shares_of
 from hftcap.market.plan import START_NS, Plan, stream_of
 from hftcap.market.truth import Truth
 from hftcap.market.venue import SymbolMarket, UpdateIds
@@ -184,7 +184,6 @@ class _Run:
         kinds = {name.type for names in _names(plan).values() for name in names}
         self._route: dict[str, int] = {kind: routes.index(_route_of(kind, plan.market)) for kind in kinds}
         shared = UpdateIds(draw_of(plan.seed, "ids"), shared=True) if plan.market is not Market.SPOT else None
-        whole = sum(1 / (place + 1) for place in range(len(plan.symbols)))
         self.markets = [
             SymbolMarket(
                 instrument,
@@ -192,12 +191,12 @@ class _Run:
                 _names(plan)[instrument.symbol],
                 plan.seed,
                 shared or UpdateIds(draw_of(plan.seed, "ids", instrument.symbol), shared=False),
-                Pace(plan.rate / (place + 1) / whole, plan.end_ns),
+                Pace(per_second, plan.end_ns),
                 truth,
                 self._send,
                 self._depth_sent,
             )
-            for place, instrument in enumerate(self._instruments)
+            for instrument, per_second in zip(self._instruments, shares_of(plan.rate, len(plan.symbols)), strict=True)
         ]
 
     @property
