@@ -13,6 +13,10 @@ DEFAULT_STREAMS = ("trade", "bookTicker", "depth@100ms")
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 LONGEST_NS = 3_650 * 86_400 * 1_000_000_000
+DELAY_MAX_NS = 60 * 1_000_000_000
+"""Of delay and of jitter each: what is on its way is held in memory, and all that is written has a time in 64 bits."""
+RATE_MAX = 1_000_000_000
+"""One message a nanosecond, which is as fine as time is here."""
 CONNECTIONS_MAX = 65_000
 """A capture numbers connections with 16 bits."""
 _MINUTE_MS = 60_000
@@ -83,8 +87,12 @@ def flaw_of(plan: Plan) -> str | None:
     """Say what keeps a plan from being made, None where nothing does."""
     if plan.market not in MARKETS:
         return f"there is no synthetic market of {plan.market}: expected {' or '.join(MARKETS)}"
-    if not 0 < plan.duration_ns <= LONGEST_NS or abs(plan.link.offset_ns) > LONGEST_NS:
-        return "expected a duration above 0, and neither that nor the clock's offset beyond ten years"
+    if not 0 < plan.duration_ns <= LONGEST_NS or max(abs(plan.link.offset_ns), plan.gap_ns) > LONGEST_NS:
+        return "expected a duration above 0, and neither that nor a gap or the clock's offset beyond ten years"
+    if max(plan.link.delay_ns, plan.link.jitter_ns) > DELAY_MAX_NS:
+        return f"expected delay and jitter of at most {DELAY_MAX_NS // 10**9}s each"
+    if plan.rate > RATE_MAX:
+        return f"expected a rate of at most {RATE_MAX} messages a second"
     for what, names in (("symbol", plan.symbols), ("stream", plan.streams)):
         if not names or len(set(names)) < len(names):
             return f"expected at least one {what}, and none of them twice"

@@ -54,6 +54,9 @@ def test_the_same_words_give_the_same_bytes(hftcap, tmp_path):
     [
         (["--duration", "5"], "no length of time"),
         (["--duration", "0s"], "above 0"),
+        (["--rate", "9" * 400], "a rate of at most"),
+        (["--delay", "100000d"], "delay and jitter"),
+        (["--jitter", "99999999999999999d"], "delay and jitter"),
         (["--symbols", "BTCUSDT,,X"], "commas"),
         (["--market", "coinm"], "coinm"),
         (["--streams", "depth@0ms"], "btcusdt@depth@0ms"),
