@@ -66,7 +66,7 @@ def synth(
     The truth has every state of every book by update id, and every trade. Times are the venue's.
     """
     from hftcap import __version__
-    from hftcap.market.plan import START_NS, Link, Plan, flaw_of, spread_gaps, without_overlap
+    from hftcap.market.plan import START_NS, Link, Plan, flaw_of, spread_gaps
     from hftcap.market.synth import synthesize
 
     span, gap_ns = _span("--duration", duration), _span("--gap-length", gap_length)
@@ -96,7 +96,6 @@ def synth(
     flaw = flaw_of(plan)
     if flaw is not None:
         raise typer.BadParameter(flaw)
-    plan = without_overlap(plan)
     with progress("making", None) as advance:
         summary = synthesize(plan, out, __version__, advance)
     values = {

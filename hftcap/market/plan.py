@@ -1,8 +1,9 @@
 """What a synthetic market is asked for: the plan of a run, and which streams it can write."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
-from hftcap.binance.endpoints import Market
+from hftcap.binance.endpoints import Market, Route, usdm_route
 from hftcap.binance.streams import StreamName, StreamType, parse_stream
 from hftcap.market.chance import draw_of
 
@@ -83,6 +84,36 @@ def stream_of(symbol: str, tail: str, market: Market) -> StreamName | None:
     return name
 
 
+def names_of(plan: Plan) -> dict[str, list[StreamName]]:
+    """Return the streams of each symbol.
+
+    Raises:
+        ValueError: one does not exist, or is not written.
+    """
+    names: dict[str, list[StreamName]] = {}
+    for symbol in plan.symbols:
+        for tail in plan.streams:
+            name = stream_of(symbol, tail, plan.market)
+            if name is None:
+                raise ValueError(f"{symbol.lower()}@{tail} is no stream of {plan.market} that is written here")
+            names.setdefault(symbol, []).append(name)
+    return names
+
+
+def route_of(stream_type: str, market: Market) -> Route | None:
+    """Return the way that a stream's type takes: USD-M has several, other markets one without a name."""
+    return usdm_route(stream_type) if market is Market.USDM else None
+
+
+def by_route(plan: Plan) -> dict[Route | None, list[str]]:
+    """Return the routes that one line needs, in the order of their numbers, and the streams of each."""
+    routes: dict[Route | None, list[str]] = {}
+    for names in names_of(plan).values():
+        for name in names:
+            routes.setdefault(route_of(name.type, plan.market), []).append(name.text)
+    return routes
+
+
 def flaw_of(plan: Plan) -> str | None:
     """Say what keeps a plan from being made, None where nothing does."""
     if plan.market not in MARKETS:
@@ -102,11 +133,14 @@ def flaw_of(plan: Plan) -> str | None:
         for tail in plan.streams:
             if stream_of(symbol, tail, plan.market) is None:
                 return f"{plan.market} has no stream {symbol.lower()}@{tail} that could be written"
-    connections = (1 + len(plan.handovers) + len(plan.gaps)) * plan.link.lines * 2
+    connections = (1 + len(plan.handovers) + len(plan.gaps)) * plan.link.lines * len(by_route(plan))
     if connections > CONNECTIONS_MAX:
         return f"{connections} connections would be opened, at most {CONNECTIONS_MAX} have a number"
     if not all(START_NS <= at_ns < plan.end_ns for at_ns in plan.handovers + plan.gaps):
         return "a handover or gap is not between the market's start and its end"
+    for before_ns, at_ns in pairwise(sorted(plan.gaps)):
+        if at_ns <= before_ns + plan.gap_ns:
+            return f"a gap begins before another is over, {(at_ns - before_ns) / 1e9:g}s after it began"
     return None
 
 
@@ -116,12 +150,3 @@ def spread_gaps(count: int, duration_ns: int, gap_ns: int, seed: int) -> tuple[i
     room = max(1, part // 2 - gap_ns)
     draw = draw_of(seed, "gaps")
     return tuple(START_NS + part * number + part // 4 + draw(64) % room for number in range(count))
-
-
-def without_overlap(plan: Plan) -> Plan:
-    """Return the plan with gaps in order, those that begin in another left out."""
-    gaps: list[int] = []
-    for at_ns in sorted(plan.gaps):
-        if not gaps or at_ns > gaps[-1] + plan.gap_ns:
-            gaps.append(at_ns)
-    return replace(plan, gaps=tuple(gaps), handovers=tuple(sorted(plan.handovers)))

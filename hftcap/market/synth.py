@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hftcap.binance.endpoints import REST_PATH, WEIGHT_PER_MINUTE, WEIGHTS, Market, Route, depth_weight, usdm_route
-from hftcap.binance.streams import StreamName, StreamType, combined_path
+from hftcap.binance.endpoints import REST_PATH, WEIGHT_PER_MINUTE, WEIGHTS, Market, depth_weight
+from hftcap.binance.streams import StreamType, combined_path
 from hftcap.capture.format import TimeBase
 from hftcap.capture.segment_writer import WallOffset
 from hftcap.capture.writer import CaptureHead, CaptureWriter
@@ -24,7 +24,7 @@ from hftcap.market.feed import MS
 from hftcap.market.instrument import instrument_of
 from hftcap.market.network import Delays, HostClock, Network
 from hftcap.market.pace import Pace, shares_of
-from hftcap.market.plan import START_NS, Plan, stream_of
+from hftcap.market.plan import START_NS, Plan, by_route, names_of, route_of
 from hftcap.market.truth import Truth
 from hftcap.market.venue import SymbolMarket, UpdateIds
 from hftcap.market.wire import exchange_body
@@ -108,38 +108,9 @@ def plan_fields(plan: Plan) -> dict[str, Any]:  # Any: JSON
     return fields | {"link": {name: getattr(plan.link, name) for name in type(plan.link).__dataclass_fields__}}
 
 
-def _names(plan: Plan) -> dict[str, list[StreamName]]:
-    """Return the streams of each symbol.
-
-    Raises:
-        ValueError: one does not exist, or is not written.
-    """
-    names: dict[str, list[StreamName]] = {}
-    for symbol in plan.symbols:
-        for tail in plan.streams:
-            name = stream_of(symbol, tail, plan.market)
-            if name is None:
-                raise ValueError(f"{symbol.lower()}@{tail} is no stream of {plan.market} that is written here")
-            names.setdefault(symbol, []).append(name)
-    return names
-
-
-def _route_of(stream_type: str, market: Market) -> Route | None:
-    return usdm_route(stream_type) if market is Market.USDM else None
-
-
-def _by_route(plan: Plan) -> dict[Route | None, list[str]]:
-    """Return the routes that one line needs, in the order of their numbers, and the streams of each."""
-    routes: dict[Route | None, list[str]] = {}
-    for names in _names(plan).values():
-        for name in names:
-            routes.setdefault(_route_of(name.type, plan.market), []).append(name.text)
-    return routes
-
-
 def _urls(plan: Plan) -> list[tuple[str, list[str]]]:
     """Return the URL of each route, and its streams."""
-    return [(f"wss://{HOST}{route or ''}{combined_path(texts)}", texts) for route, texts in _by_route(plan).items()]
+    return [(f"wss://{HOST}{route or ''}{combined_path(texts)}", texts) for route, texts in by_route(plan).items()]
 
 
 def _head(plan: Plan, version: str) -> CaptureHead:
@@ -148,7 +119,7 @@ def _head(plan: Plan, version: str) -> CaptureHead:
         capture_id=hashlib.blake2b(repr(plan).encode(), digest_size=8).hexdigest(),
         market=str(plan.market),
         time_base=TimeBase.MONOTONIC,
-        expects_snapshots=any(name.type is StreamType.DEPTH for names in _names(plan).values() for name in names),
+        expects_snapshots=any(name.type is StreamType.DEPTH for names in names_of(plan).values() for name in names),
         created_ns=START_NS + plan.link.offset_ns,
         hftcap=version,
         urls=[url for url, _ in urls] + [f"https://{HOST}"],
@@ -180,15 +151,15 @@ class _Run:
             ],
             lines=[{"line": line + 1, "least_delay_ns": least} for line, least in enumerate(network.least_ns)],
         )
-        routes = list(_by_route(plan))
-        kinds = {name.type for names in _names(plan).values() for name in names}
-        self._route: dict[str, int] = {kind: routes.index(_route_of(kind, plan.market)) for kind in kinds}
+        routes = list(by_route(plan))
+        kinds = {name.type for names in names_of(plan).values() for name in names}
+        self._route: dict[str, int] = {kind: routes.index(route_of(kind, plan.market)) for kind in kinds}
         shared = UpdateIds(draw_of(plan.seed, "ids"), shared=True) if plan.market is not Market.SPOT else None
         self.markets = [
             SymbolMarket(
                 instrument,
                 plan.market,
-                _names(plan)[instrument.symbol],
+                names_of(plan)[instrument.symbol],
                 plan.seed,
                 shared or UpdateIds(draw_of(plan.seed, "ids", instrument.symbol), shared=False),
                 Pace(per_second, plan.end_ns),

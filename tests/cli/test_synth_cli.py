@@ -62,6 +62,7 @@ def test_the_same_words_give_the_same_bytes(hftcap, tmp_path):
         (["--streams", "depth@0ms"], "btcusdt@depth@0ms"),
         (["--gap-at", "+1h"], "between the market's start and its end"),
         (["--handover-at", "soon"], "soon"),
+        (["--gaps", "10000"], "a gap begins before another is over"),
     ],
 )
 def test_what_cannot_be_made_is_a_usage_error(words, said, hftcap, tmp_path):

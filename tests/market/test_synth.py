@@ -8,7 +8,7 @@ import pytest
 
 from hftcap.binance.endpoints import Market
 from hftcap.capture.reader import open_recording
-from hftcap.market.plan import DEFAULT_STREAMS, START_NS, Link, Plan, without_overlap
+from hftcap.market.plan import DEFAULT_STREAMS, START_NS, Link, Plan
 from hftcap.market.synth import synthesize
 from tests.market.held import chains, events_of, hold, truth_lines
 
@@ -20,7 +20,7 @@ each_market = pytest.mark.parametrize("plan", [SPOT, FUTURES], ids=lambda plan: 
 
 
 def made(folder: Path, plan: Plan) -> Path:
-    synthesize(without_overlap(plan), folder, "0.1.0")
+    synthesize(plan, folder, "0.1.0")
     return folder
 
 
@@ -189,9 +189,3 @@ def test_a_stream_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="btcusdt@depth@0ms is no stream of spot"):
         synthesize(replace(SPOT, streams=("depth@0ms",)), tmp_path / "c", "0.1.0")
     assert not (tmp_path / "c").exists()
-
-
-def test_gaps_that_run_into_each_other_are_one():
-    """One that begins before the last is over is left out."""
-    plan = replace(SPOT, gaps=(5 * SECOND, 2 * SECOND, 2 * SECOND + 1), gap_ns=SECOND)
-    assert without_overlap(plan).gaps == (2 * SECOND, 5 * SECOND)
