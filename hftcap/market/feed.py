@@ -86,8 +86,9 @@ class _Candle:
 
 
 class SymbolFeed:
-    """What the venue pushes about one symbol. `live` and `timed` count messages: of orders, and of time.
+    """What the venue pushes about one symbol.
 
+    `live` and `timed` count messages, of orders and of time; `diffs` those of either that are diffs.
     `on_depth` is called with the time after each message of diffs that was timed; where there is no such stream, every
     100 ms.
     """
@@ -103,7 +104,7 @@ class SymbolFeed:
         send: Send,
         on_depth: Callable[[int], None],
     ) -> None:
-        self.live = self.timed = 0
+        self.live = self.timed = self.diffs = 0
         self.wire = wire_of(instrument, market)
         self.at_ms = START_NS // MS
         self._spot = market is Market.SPOT
@@ -135,11 +136,6 @@ class SymbolFeed:
     def _period_ns(self, name: StreamName) -> int:
         default = SPOT_DEPTH_MS if self._spot else FUTURES_DEPTH_MS
         return (default if name.speed_ms is None else name.speed_ms) * MS
-
-    @property
-    def has_depth(self) -> bool:
-        """Whether a stream of diffs is written."""
-        return any(depth.levels is None for depth in self._depths)
 
     # What happens
 
@@ -183,6 +179,7 @@ class SymbolFeed:
             event = depth.event(now_ms, self.wire, self._book)
             self._send(StreamType.DEPTH, enveloped(depth.head, event), now_ns)
             self.live += 1
+            self.diffs += 1
 
     def _aggregate(self, now_ms: int, fills: list[Fill], first_id: int, taker_bought: bool) -> None:
         """Join fills of one side and price that follow each other; on futures those of several orders."""
@@ -234,6 +231,7 @@ class SymbolFeed:
                 self._send(stream_type, enveloped(depth.head, event), now_ns)
                 self.timed += 1
                 if depth.levels is None:
+                    self.diffs += 1
                     self._on_depth(now_ns)
             if not self._spot:
                 return now_ns + depth.period_ns + self._draw(32) % (depth.period_ns >> 4)

@@ -249,7 +249,7 @@ class _Run:
     def _await_snapshots(self, _now_ns: int) -> int:
         """Let every symbol's next diff be followed by a snapshot."""
         for market in self.markets:
-            market.awaits_snapshot = True
+            market.await_snapshot()
         return 0
 
     # REST

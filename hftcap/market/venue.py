@@ -40,8 +40,7 @@ class UpdateIds:
 class SymbolMarket:
     """A symbol's book with all that moves it and all that tells of it.
 
-    `update_id` and `trade_id` are the last given. `awaits_snapshot` says that a diff of this symbol is still to be
-    followed by a request for a snapshot: `request` is called with the time.
+    `update_id` and `trade_id` are the last given. `request` is called with the time when a snapshot is to be asked for.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class SymbolMarket:
         request: Callable[[int, "SymbolMarket"], None],
     ) -> None:
         self.symbol = instrument.symbol
-        self.awaits_snapshot = True
         self.book = OrderBook()
         self._ids = ids
         self._flow = OrderFlow(
@@ -73,7 +71,7 @@ class SymbolMarket:
         self.truth = SymbolTruth(truth, instrument, self.book)
         self.truth.state(START_NS, self.update_id)
         self.feed = SymbolFeed(instrument, market, names, self.book, self.update_id, draw, send, self._depth_sent)
-        self._has_depth = self.feed.has_depth
+        self._awaited_since: int | None = 0
         self._request = request
         self._pace = pace
         self._adjust_ns = START_NS + PACE_EVERY_NS
@@ -81,6 +79,10 @@ class SymbolMarket:
     def first_step(self) -> Timer:
         """Return when the first order comes, and what lets it come."""
         return START_NS + self._flow.wait_ns(self._pace.mean_ns), self._step
+
+    def await_snapshot(self) -> None:
+        """Let a request for a snapshot follow the next diff that is pushed; without a stream of diffs, none."""
+        self._awaited_since = self.feed.diffs
 
     def snapshot(self, now_ns: int) -> bytes:
         """Return the body of a REST answer with the book as it stands."""
@@ -118,6 +120,6 @@ class SymbolMarket:
 
     def _depth_sent(self, now_ns: int) -> None:
         self.truth.state(now_ns, self.update_id)
-        if self.awaits_snapshot and self._has_depth:
-            self.awaits_snapshot = False
+        if self._awaited_since is not None and self.feed.diffs > self._awaited_since:
+            self._awaited_since = None
             self._request(now_ns, self)

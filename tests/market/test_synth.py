@@ -84,6 +84,25 @@ def test_futures_without_a_pause(tmp_path):
     assert counts["rest_depth"] == 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_snapshot_is_asked_for_behind_a_diff(seed, tmp_path):
+    """On every connection, also where diffs come at once and seldom: with none before it, the buffer would be empty."""
+    plan = replace(FUTURES, seed=seed, rate=8, duration_ns=20 * SECOND, streams=("trade", "depth@0ms"))
+    folder = made(tmp_path / "c", replace(plan, gaps=(START_NS + 10 * SECOND,)))
+    asked, first = [], {}
+    for chunk in open_recording([folder]).chunks():
+        for note in chunk.block.notes:
+            if note["note"] == "rest" and note["symbol"]:
+                asked.append((note["symbol"], note["sent_ns"]))
+    for event in events_of(folder):
+        if event.message.type == "depthUpdate":
+            first.setdefault((event.message.symbol, event.record.conn), event.message.event_ns)
+    assert len(asked) >= 3
+    for symbol, sent_ns in asked:
+        before = max(conn for name, conn in first if name == symbol and first[name, conn] < sent_ns)
+        assert before == (2 if sent_ns < START_NS + 10 * SECOND else 3), (symbol, sent_ns)
+
+
 @each_market
 def test_lines_bring_the_same_at_times_of_their_own(plan, tmp_path):
     """Three lines: each payload three times over, in the same order on each; the merged feed holds."""
