@@ -259,8 +259,12 @@ class _Run:
         limit = market.feed.wire.levels_kept
         weight = depth_weight(self._plan.market, limit)
         query = f"depth?symbol={market.symbol}&limit={limit}"
-        sent_ns = now_ns + SNAPSHOT_AFTER_NS
-        self._ask(sent_ns, query, market.symbol, weight, lambda at_ns: market.snapshot(at_ns))
+
+        def ask(sent_ns: int) -> int:
+            self._ask(sent_ns, query, market.symbol, weight, market.snapshot)
+            return 0
+
+        self._schedule.at(now_ns + SNAPSHOT_AFTER_NS, _CONTROL, ask)
 
     def _ask_exchange_info(self, now_ns: int) -> int:
         plan = self._plan

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,10 @@ each_market = pytest.mark.parametrize("plan", [SPOT, FUTURES], ids=lambda plan: 
 def made(folder: Path, plan: Plan) -> Path:
     synthesize(plan, folder, "0.1.0")
     return folder
+
+
+def notes_of(folder: Path) -> list[dict[str, Any]]:
+    return [note for chunk in open_recording([folder]).chunks() for note in chunk.block.notes]
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -89,11 +94,9 @@ def test_a_snapshot_is_asked_for_behind_a_diff(seed, tmp_path):
     """On every connection, also where diffs come at once and seldom: with none before it, the buffer would be empty."""
     plan = replace(FUTURES, seed=seed, rate=8, duration_ns=20 * SECOND, streams=("trade", "depth@0ms"))
     folder = made(tmp_path / "c", replace(plan, gaps=(START_NS + 10 * SECOND,)))
-    asked, first = [], {}
-    for chunk in open_recording([folder]).chunks():
-        for note in chunk.block.notes:
-            if note["note"] == "rest" and note["symbol"]:
-                asked.append((note["symbol"], note["sent_ns"]))
+    notes = (note for note in notes_of(folder) if note["note"] == "rest" and note["symbol"])
+    asked = [(note["symbol"], note["sent_ns"]) for note in notes]
+    first: dict[tuple[str, int], int] = {}
     for event in events_of(folder):
         if event.message.type == "depthUpdate":
             first.setdefault((event.message.symbol, event.record.conn), event.message.event_ns)
@@ -130,7 +133,7 @@ def test_a_handover_loses_nothing(plan, tmp_path):
     counts = hold(folder)
     assert counts["lost trades"] == 0
     assert {event.record.conn for event in events_of(folder) if event.message.type == "trade"} == {2, 3, 4}
-    notes = [note for chunk in open_recording([folder]).chunks() for note in chunk.block.notes]
+    notes = notes_of(folder)
     said = [(note["note"], note["conn"]) for note in notes if note["note"] in ("connect", "close")]
     assert said == [("connect", 2), ("connect", 3), ("close", 2), ("connect", 4), ("close", 3)]
     assert all(event.book.gaps == 0 for event in events_of(folder) if event.book)
@@ -201,6 +204,16 @@ def test_requests_go_out_before_their_answers_and_bound_the_offset(tmp_path):
                 assert note["sent_ns"] <= served + 1_000_000 + offset
                 assert served + offset <= note["received_ns"]
     assert seen == 3
+
+
+def test_a_request_waits_for_none_that_is_sent_later(tmp_path):
+    """Snapshots that are wanted around the venue's time leave its round trip as it is: twice the delay, no jitter."""
+    symbols = tuple(f"S{number}USDT" for number in range(20))
+    plan = replace(SPOT, symbols=symbols, rate=400, duration_ns=10_100_000_000, link=Link(jitter_ns=0))
+    folder = made(tmp_path / "c", replace(plan, gaps=(START_NS + 9 * SECOND,), gap_ns=900_000_000))
+    notes = [note for note in notes_of(folder) if note["note"] == "rest"]
+    assert len(notes) > 20
+    assert {note["received_ns"] - note["sent_ns"] for note in notes} == {2 * Link().delay_ns}
 
 
 def test_a_stream_that_is_not_there_is_refused(tmp_path):
