@@ -57,7 +57,8 @@ class Bar:
 class Day:
     """The last 24 hours by minutes: what has left is at most a minute late in leaving."""
 
-    minutes: deque[Bar] = field(default_factory=lambda: deque(maxlen=DAY_MINUTES))
+    # Of 1,441 minutes the first and the last are there in part.
+    minutes: deque[Bar] = field(default_factory=lambda: deque(maxlen=DAY_MINUTES + 1))
 
     def add(self, now_ms: int, price: int, lots: int, trade_id: int, taker_bought: bool) -> None:
         """Take a fill."""

@@ -44,4 +44,13 @@ def test_a_day_forgets_what_is_older():
     assert day.bar(1_500 * MINUTE_MS) is None
     for minute in range(3_000):
         day.add(minute * MINUTE_MS, 1, 1, minute, taker_bought=True)
-    assert len(day.minutes) == 1_440
+    assert len(day.minutes) == 1_441
+
+
+def test_a_day_keeps_what_is_not_older():
+    """A fill of the end of a minute is there until 24 hours later, with a fill in every minute between."""
+    day = Day()
+    for minute in range(1_441):
+        day.add(minute * MINUTE_MS + (MINUTE_MS - 1 if not minute else 0), 100, 1, minute, taker_bought=True)
+    bar = day.bar(1_440 * MINUTE_MS)
+    assert bar is not None and (bar.lots, bar.first_id) == (1_441, 0)
