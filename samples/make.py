@@ -9,7 +9,6 @@ of what a replay makes of a message is meant.
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,14 +36,13 @@ HFTCAP = [sys.executable, "-m", "hftcap"]
 def make(folder: Path, about: str, options: list[str]) -> None:
     """Make one sample."""
     golden = folder / "golden.jsonl"
-    kept = golden.read_bytes() if golden.exists() else None
-    if folder.exists():
-        shutil.rmtree(folder)
+    held = golden.exists()
+    for path in folder.glob("*"):
+        if path != golden:
+            path.unlink()
     run("synth", *options, "-o", str(folder))
     (folder / "truth.jsonl").unlink()  # twenty times the capture; the seed gives it again
-    if kept is not None:
-        golden.write_bytes(kept)
-    replayed = json.loads(run("replay", str(folder), "--golden" if kept else "--write-golden", str(golden), "--json"))
+    replayed = json.loads(run("replay", str(folder), "--golden" if held else "--write-golden", str(golden), "--json"))
     figures = ("records", "by_type", "losses", "gaps", "books")
     metadata = {
         "about": about,

@@ -43,6 +43,19 @@ def test_a_sample_is_made_again_byte_for_byte(name, again, hftcap):
         }
 
 
+def test_a_golden_file_outlives_a_sample_that_cannot_be_made(tmp_path):
+    """Where making fails, what the sample was held against is still there."""
+    golden = tmp_path / "samples/spot/golden.jsonl"
+    golden.parent.mkdir(parents=True)
+    golden.write_text("kept")
+    (tmp_path / "hftcap").mkdir()
+    (tmp_path / "hftcap/__init__.py").touch()
+    (tmp_path / "hftcap/__main__.py").write_text("raise SystemExit(1)")  # stands first on the path of `python -m`
+    command = [sys.executable, str(ROOT / "samples/make.py"), "samples"]
+    assert subprocess.run(command, capture_output=True, cwd=tmp_path).returncode == 1
+    assert golden.read_text() == "kept"
+
+
 def test_the_samples_are_small():
     """Under two megabytes together, golden files included."""
     assert sum(path.stat().st_size for path in (ROOT / "samples").rglob("*") if path.is_file()) < 2_000_000
