@@ -111,11 +111,8 @@ class Network:
         self._flight: list[tuple[int, int, bytes | None, Kind, int, dict[str, Any] | None]] = []  # Any: JSON
         self._order = 0
         self._mono_offset_ns = clock.wall_minus_mono_ns
-        self.rest_delays = Delays()
         draw = draw_of(seed, "rest")
-        self._up, self._down = (
-            Connection(REST_CONN, link.delay_ns, link.jitter_ns, draw, self.rest_delays) for _ in range(2)
-        )
+        self._up, self._down = (Connection(REST_CONN, link.delay_ns, link.jitter_ns, draw, Delays()) for _ in range(2))
 
     @staticmethod
     def _least_ns(link: Link, seed: int, line: int) -> int:

@@ -24,16 +24,16 @@ class UpdateIds:
     On futures other symbols, of which nothing is seen here, take numbers in between.
     """
 
-    __slots__ = ("_draw", "_foreign", "last")
+    __slots__ = ("_draw", "_shared", "last")
 
     def __init__(self, draw: Draw, *, shared: bool) -> None:
         self._draw = draw
-        self._foreign = _FOREIGN_BITS if shared else 0
+        self._shared = shared
         self.last = (10**12 if shared else 10**10) + draw(32)
 
     def next(self) -> int:
         """Return the next id."""
-        self.last += 1 + (self._draw(_FOREIGN_BITS) if self._foreign else 0)
+        self.last += 1 + (self._draw(_FOREIGN_BITS) if self._shared else 0)
         return self.last
 
 
