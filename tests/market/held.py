@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +107,38 @@ def hold(folder: Path) -> Counter[str]:
                 assert message.side == ("A" if true["buyer_is_maker"] else "B")
                 assert message.trade_ns == true["time_ns"] // 10**6 * 10**6
                 unseen.discard((message.symbol, message.trade_id))
+            case "kline":
+                first_ns, last_ns = message.open_ns, message.close_ns + 10**6
+                fills = [line for line in by_symbol[message.symbol] if line["type"] == "trade"]
+                fills = [line for line in fills if first_ns <= line["time_ns"] < last_ns]
+                _hold_bar(message, message.close_e8, fills)
+            case "24hrMiniTicker":
+                fills = [line for line in by_symbol[message.symbol] if line["type"] == "trade"]
+                _hold_bar(message, message.last_e8, fills)
     if counts["trade"]:
         for key in unseen:
             assert any(start <= trades[key]["time_ns"] < end for start, end in gaps), key
     counts["lost trades"] = len(unseen)
     return counts
+
+
+def _hold_bar(message: Any, close_e8: int, fills: list[dict[str, Any]]) -> None:
+    """Prices and sums are those of the fills so far; of those in the millisecond of its time any may be in it."""
+    fewest, most = (sum(line["time_ns"] < message.event_ns + late_ns for line in fills) for late_ns in (0, 10**6))
+    told = message.open_e8, message.high_e8, message.low_e8, close_e8
+    for count in range(fewest, most + 1):
+        prices = [Decimal(line["price"]) for line in fills[:count]]
+        sizes = [Decimal(line["size"]) for line in fills[:count]]
+        quote = sum(price * size for price, size in zip(prices, sizes, strict=True))
+        if message.volume != sum(sizes) or message.quote_volume != quote.quantize(Decimal("1e-8"), ROUND_DOWN):
+            continue
+        if prices:
+            assert told == tuple(e8(str(price)) for price in (prices[0], max(prices), min(prices), prices[-1]))
+        if message.type == "kline":
+            ids = [line["id"] for line in fills[:count]] or [-1]
+            assert (message.trades, message.first_trade_id, message.last_trade_id) == (count, ids[0], ids[-1])
+        return
+    raise AssertionError(message)
 
 
 def _hold_truth(lines: list[dict[str, Any]], counts: Counter[str]) -> None:

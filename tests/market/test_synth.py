@@ -80,6 +80,18 @@ def test_all_streams_together_agree(plan, tmp_path):
         last[message.symbol] = message.trade_id, message.last_trade_id
 
 
+@each_market
+def test_a_candle_is_closed_when_its_time_is_over(plan, tmp_path):
+    """Once, with all fills of its minute and none of the next, which begins a candle of its own."""
+    plan = replace(plan, streams=("kline_1m",), symbols=("BTCUSDT",), rate=10, duration_ns=63 * SECOND)
+    folder = made(tmp_path / "c", plan)
+    assert hold(folder)["kline"] > 30
+    candles = [event.message for event in events_of(folder) if event.message.type == "kline"]
+    minute_ns = 60 * SECOND
+    assert [(each.open_ns, each.event_ns) for each in candles if each.closed] == [(START_NS, START_NS + minute_ns)]
+    assert {each.open_ns for each in candles} == {START_NS, START_NS + minute_ns}
+
+
 def test_futures_without_a_pause(tmp_path):
     """`depth@0ms` has a diff for every change: the book is held at each."""
     plan = replace(FUTURES, streams=("trade", "bookTicker", "depth@0ms"))
