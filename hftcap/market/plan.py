@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hftcap.binance.endpoints import Market, Route, usdm_route
+from hftcap.binance.endpoints import CONNECTION_LIMITS, Market, Route, usdm_route
 from hftcap.binance.streams import StreamName, StreamType, parse_stream
 from hftcap.market.chance import draw_of
 
@@ -133,7 +133,11 @@ def flaw_of(plan: Plan) -> str | None:
         for tail in plan.streams:
             if stream_of(symbol, tail, plan.market) is None:
                 return f"{plan.market} has no stream {symbol.lower()}@{tail} that could be written"
-    connections = (1 + len(plan.handovers) + len(plan.gaps)) * plan.link.lines * len(by_route(plan))
+    routes = by_route(plan)
+    most = CONNECTION_LIMITS[plan.market].streams
+    if any(len(texts) > most for texts in routes.values()):
+        return f"{len(plan.symbols)} symbols with these streams: a connection carries at most {most} streams"
+    connections = (1 + len(plan.handovers) + len(plan.gaps)) * plan.link.lines * len(routes)
     if connections > CONNECTIONS_MAX:
         return f"{connections} connections would be opened, at most {CONNECTIONS_MAX} have a number"
     if not all(START_NS <= at_ns < plan.end_ns for at_ns in plan.handovers + plan.gaps):

@@ -31,6 +31,7 @@ PLAN = Plan(seed=1, duration_ns=10 * SECOND)
         ({"streams": ("trade", "trade")}, "twice"),
         ({"symbols": ("btcusdt",)}, "upper case"),
         ({"symbols": ("BTC@USDT",)}, "no symbol"),
+        ({"symbols": tuple(f"S{number}" for number in range(342))}, "at most 1024 streams"),
         ({"streams": ("depth@0ms",)}, "btcusdt@depth@0ms"),
         ({"streams": ("kline_1M",)}, "kline_1M"),
         ({"streams": ("kline_1m@+08:00",)}, "kline_1m"),
@@ -63,6 +64,7 @@ def test_a_plan_without_flaw(market):
     )
     assert flaw_of(replace(PLAN, market=market)) is None
     assert flaw_of(replace(PLAN, market=market, symbols=("测试USDT", "X"), streams=tails)) is None
+    assert flaw_of(replace(PLAN, market=market, symbols=tuple(f"S{number}" for number in range(341)))) is None
     assert (stream_of("X", "depth@0ms", market) is None) == (market is Market.SPOT)
 
 
