@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hftcap.binance.endpoints import Market
 from hftcap.fixed import DECIMALS, SCALE, format_e8
 
-TEXTS_KEPT = 65_536
+TEXTS_KEPT = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Texts(dict[int, str]):
 
     With None for `decimals`, trailing zeros are left out: `0.03`.
 
-    Numbers repeat, so most are looked up. Bounded: at 65,536 it forgets everything and starts again.
+    Numbers repeat, so most are looked up. Bounded: at 8,192 (1 MB) it forgets everything and starts again.
     """
 
     def __init__(self, unit_e8: int, decimals: int | None) -> None:
