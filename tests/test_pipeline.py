@@ -12,7 +12,7 @@ from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import MarketsDiffer
 from hftcap.kernel import Columns
 from hftcap.market.walk import START_NS, SYMBOL, Walk
-from hftcap.pipeline import Batch, Run, span
+from hftcap.pipeline import Batch, Run, gathered, span
 
 HEAD = CaptureHead("00112233445566aa", "spot", TimeBase.WALL, True, START_NS, "0.1.0")
 
@@ -66,6 +66,16 @@ def test_columns_are_those_of_the_kernel_block_by_block(folder):
     whole = rows(list(run.batches()))
     alone = [Batch(chunk, other.kernel.run(chunk.block)) for chunk in other.recording.chunks()]
     assert rows(alone) == whole
+
+
+@pytest.mark.parametrize("least", [1, 40, 10**6])
+def test_batches_are_gathered_until_there_are_enough(least, folder):
+    """Each record once and in order, at least so many at a time but for the last, and no batch more than it takes."""
+    came = [(batch.chunk.position, int(row)) for batch in run_of(folder).batches() for row in batch.rows]
+    groups = list(gathered(run_of(folder).batches(), least))
+    assert [place for rows in groups for place in zip(rows.block.tolist(), rows.record.tolist(), strict=True)] == came
+    assert all(len(rows) >= least for rows in groups[:-1])
+    assert all(len(rows) - len(rows.pieces[-1].rows) < least for rows in groups)
 
 
 @pytest.mark.parametrize("at", [0, 1, 30, 31, 120, -2, -1])

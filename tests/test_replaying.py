@@ -8,7 +8,7 @@ from hftcap.capture.reader import Recording, open_recordings
 from hftcap.clock import SystemClock
 from hftcap.kernel import Selection
 from hftcap.pacing import Pace, Pacer, mps_of, speed_of
-from hftcap.replaying import Part, Replay
+from hftcap.replaying import PIECES_KEPT, Part, Replay
 from hftcap.stats import collect, to_json
 from tests.fakes import FakeClock
 from tests.test_pipeline import write
@@ -86,6 +86,17 @@ def test_sinks_get_every_record_once_in_order(mps, folder):
     replay.sinks.append(lambda rows: sunk.extend(zip(rows.block.tolist(), rows.record.tolist(), strict=True)))
     came = [(batch.chunk.position, int(row)) for batch in replay.batches() for row in batch.rows]
     assert sunk == came
+
+
+def test_what_can_wait_comes_when_there_is_time(folder):
+    """At a pace without rests so many pieces are counted together; with rests, in each of those what came before it."""
+    for mps, sizes in (("1000", PIECES_KEPT), ("100", 1)):
+        replay = new_replay(folder, Pacer(Pace(None, mps=mps_of(mps)), FakeClock()))
+        sunk: list[int] = []
+        replay.sinks.append(lambda rows, sunk=sunk: sunk.append(len(rows.pieces)))
+        run(replay)
+        assert len(sunk) > 1
+        assert set(sunk[:-1]) == {sizes}
 
 
 def test_a_part_begins_with_the_books_as_they_stand_there(folder):

@@ -63,7 +63,9 @@ def test_a_hole_in_the_prints_is_told_with_what_stands_on_both_sides(tmp_path):
     payloads = [trade(5), trade(6), trade(50, "ETHUSDT"), trade(9), trade(51, "ETHUSDT"), trade(10)]
     (row,) = rows_of(write(tmp_path / "c", payloads))
     assert told(row) == ("BTCUSDT", 6, 9, 1, 3, 3, "sequence")
-    assert (row["stream"], row["block"], row["ts_recv"].value) == ("btcusdt@trade", 0, 3 * SECOND)
+    (path,) = (tmp_path / "c").iterdir()
+    place = row["stream"], row["file"], row["block"], row["ts_recv"].value
+    assert place == ("btcusdt@trade", path.name, 0, 3 * SECOND)
 
 
 def test_a_hole_that_was_filled_late_is_none(tmp_path):
@@ -101,7 +103,8 @@ def test_a_hole_in_the_updates_is_what_joining_calls_a_gap(tmp_path):
     """Last accepted id, first id behind, the record that showed it."""
     (row,) = rows_of(write(tmp_path / "c", [diff(1, 4), diff(5, 6), diff(9, 12), diff(13, 13)]))
     assert told(row) == ("BTCUSDT", 6, 9, 1, 2, 2, "sequence")
-    assert row["stream"] == "btcusdt@depth@100ms"
+    (path,) = (tmp_path / "c").iterdir()
+    assert (row["stream"], row["file"], row["block"]) == ("btcusdt@depth@100ms", path.name, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -247,6 +248,38 @@ def test_several_captures_make_one_report_in_timeline_order(capture, tmp_path):
         assert blocks[file, block].recv_ns[record] == stamp
         assert len(blocks[file, block].payload(record)) == size
     assert len({file for file, _, _ in places[:60]}) == 2
+
+
+def test_holes_of_prints_and_of_updates_are_in_the_report(tmp_path):
+    """Each kind, however the records come: those of the updates with their batch, those of the prints at the end."""
+    left_out = {b"@trade": 3, b"@depth": 5}
+    head = CaptureHead(FIRST_ID, "spot", TimeBase.WALL, False, START_NS, "0.1.0")
+    with CaptureWriter(tmp_path / "c", head, block_bytes=3_000, fsync=False) as writer:
+        seen = dict.fromkeys(left_out, 0)
+        for frame in Walk(1).frames(1.5):
+            for kind in seen:
+                seen[kind] += kind in frame.payload
+            if not any(kind in frame.payload and seen[kind] == number for kind, number in left_out.items()):
+                writer.add(frame.payload, frame.recv_ns, kind=Kind.REST if frame.is_snapshot else Kind.WS_TEXT)
+    rows = report_of([tmp_path / "c"], tmp_path / "out")
+    holes = pq.read_table(tmp_path / "out/gaps.parquet").to_pylist()
+    assert rows["gaps"] == 2
+    assert [hole["stream"] for hole in holes] == ["btcusdt@depth@100ms", "btcusdt@trade"]
+    assert all(hole["next_id"] > hole["last_good_id"] + 1 for hole in holes)
+
+
+def test_a_full_disk_leaves_nothing(capture, tmp_path, monkeypatch):
+    """Found while rows are written, or when the tables are closed: the error is ours, and no file stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for rows in (50, 10**9):
+        monkeypatch.setattr(parquet, "ROW_GROUP", rows)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))
+        try:
+            with pytest.raises(WriteFailed, match="too large"):
+                report_of([capture], tmp_path / "out")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_report_is_never_replaced_unasked(capture, tmp_path):

@@ -199,6 +199,23 @@ def test_book_ticker_rows_are_the_quotes(sent, folder):
     assert {row["ts_event"] for row in found} == {None}
 
 
+@pytest.mark.parametrize(("expects", "before"), [(True, "buffering"), (False, "partial")])
+def test_a_quote_says_how_far_the_book_beside_it_is_to_be_believed(expects, before, sent, tmp_path):
+    """Not at all before there is depth; up to the snapshot as a book without one; then synced."""
+    _, rows = tables_of(write(tmp_path / "c", sent, expects=expects))
+    state = None
+    expected = []
+    for record in sent:
+        if record.kind is Kind.REST:
+            state = "synced"
+        elif record.kind is Kind.WS_TEXT and b"depthUpdate" in record.payload:
+            state = state or before
+        elif record.kind is Kind.WS_TEXT and b"@bookTicker" in record.payload:
+            expected.append(state)
+    assert [row["state"] for row in rows if row["source"] == "bookTicker"] == expected
+    assert {before, "synced"} <= set(expected)
+
+
 @pytest.mark.parametrize("expects", [True, False], ids=["recorded", "imported"])
 def test_book_rows_are_the_book_after_each_update(expects, sent, tmp_path):
     """Rebuilt from the payloads in two dicts: before the snapshot from nothing or not at all, after it from it."""

@@ -153,6 +153,15 @@ def test_a_segment_that_was_not_sealed_is_truncated(folder):
     assert (stats.records, stats.truncated, stats.complete) == (1, True, False)
 
 
+def test_a_segment_that_is_being_written_is_as_it_should_be(folder):
+    """It has no footer yet, and nothing of it is lost."""
+    with writer_of(folder, block_bytes=1) as writer:
+        writer.add(quote(1), START_NS)
+        writer.add(quote(2), START_NS)
+        stats = of(folder)
+    assert (stats.truncated, stats.being_written, stats.unsound, stats.complete) == (True, True, [], True)
+
+
 def test_a_damaged_block_is_named_and_the_rest_is_counted(folder):
     """The finding has file and byte; the records of other blocks are all there."""
     with writer_of(folder, block_bytes=1) as writer:
