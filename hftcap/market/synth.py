@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from hftcap.binance.endpoints import REST_PATH, WEIGHT_PER_MINUTE, WEIGHTS, Market, depth_weight
 from hftcap.binance.streams import StreamType, combined_path
@@ -258,7 +259,7 @@ class _Run:
         """Ask for a snapshot, some time after a diff was sent that goes before it."""
         limit = market.feed.wire.levels_kept
         weight = depth_weight(self._plan.market, limit)
-        query = f"depth?symbol={market.symbol}&limit={limit}"
+        query = f"depth?{urlencode({'symbol': market.symbol, 'limit': limit})}"
 
         def ask(sent_ns: int) -> int:
             self._ask(sent_ns, query, market.symbol, weight, market.snapshot)

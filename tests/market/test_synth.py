@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -216,6 +217,16 @@ def test_requests_go_out_before_their_answers_and_bound_the_offset(tmp_path):
                 assert note["sent_ns"] <= served + 1_000_000 + offset
                 assert served + offset <= note["received_ns"]
     assert seen == 3
+
+
+def test_urls_are_such_as_can_be_asked_for(tmp_path):
+    """A symbol in any script is escaped in the streams' URL and in that of its snapshot, and is read back from both."""
+    folder = made(tmp_path / "c", replace(SPOT, symbols=("币安&B",), duration_ns=SECOND))
+    urls = [note["url"] for note in notes_of(folder) if "url" in note]
+    asked = [parse_qs(urlsplit(url).query) for url in urls]
+    assert all(url.isascii() for url in urls)
+    assert [query["symbol"] for query in asked if "symbol" in query] == [["币安&B"]]
+    assert [query["streams"][0].split("@")[0] for query in asked if "streams" in query] == ["币安&b"]
 
 
 def test_a_request_waits_for_none_that_is_sent_later(tmp_path):
