@@ -11,6 +11,7 @@ from hftcap.capture.reader import open_recording, open_recordings
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import MarketsDiffer
 from hftcap.kernel import Columns
+from hftcap.kernel.columns import TYPE_CODE
 from hftcap.market.walk import START_NS, SYMBOL, Walk
 from hftcap.pipeline import Batch, Run, gathered, span
 
@@ -46,6 +47,23 @@ def rows(batches: list[Batch]) -> dict[str, list[int]]:
 def folder(tmp_path) -> Path:
     write(tmp_path / "capture")
     return tmp_path / "capture"
+
+
+@pytest.mark.parametrize("at", [0, 1, 30, 31, 120, -1, None])
+def test_a_run_begins_with_the_first_record_at_or_behind_the_instant(at, folder):
+    """What is before it is in the books and in no batch and no count; behind the end there is nothing."""
+    stamps = write(folder.parent / "again")
+    start_ns = stamps[-1] + 1 if at is None else stamps[at]
+    left_out = sum(stamp < start_ns for stamp in stamps)
+    whole, part = run_of(folder), run_of(folder)
+    expected = rows(list(whole.batches()))
+    found = list(part.batches(start_ns=start_ns))
+    assert sum(batch.records for batch in found) == len(stamps) - left_out
+    if found:
+        assert rows(found) == {name: values[left_out:] for name, values in expected.items()}
+    (book,), (all_of_it,) = part.kernel.books.values(), whole.kernel.books.values()
+    assert book.book.sha256() == all_of_it.book.sha256()
+    assert book.updates == sum(batch.columns.type.tolist().count(TYPE_CODE["depthUpdate"]) for batch in found)
 
 
 def test_every_block_is_a_batch_in_record_order(folder):

@@ -22,7 +22,7 @@ from hftcap.kernel import Kernel
 from hftcap.market.walk import START_NS, SYMBOL, Walk
 from hftcap.verify import verify
 
-VERBS = ["import", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "diff", "demo"]
+VERBS = ["import", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "diff", "synth", "demo"]
 ODD = ["", "{", '{"é":"币安人生"}', '{"a": 1}\r', '{"nul":"\\u0000"}', "two\nlines", "\u2028 \x85"]
 
 

@@ -240,11 +240,12 @@ def outputs(verb: str, capture: Path, tmp_path: Path) -> Callable[[Path], list[o
     return {
         "import": lambda out: ["import", "--from", "jsonl", source, "--market", "spot", "-o", out],
         "replay": lambda out: ["replay", capture, "--report", out],
+        "synth": lambda out: ["synth", "--seed", "1", "--duration", "200ms", "-o", out],
         "demo": lambda out: ["demo", "--seconds", "1", "--out", out],
     }[verb]
 
 
-@pytest.mark.parametrize("writing", ["import", "replay", "demo"])
+@pytest.mark.parametrize("writing", ["import", "replay", "synth", "demo"])
 def test_a_place_that_cannot_be_written(writing, hftcap, capture, tmp_path):
     """A path below a file: named, with the reason."""
     (tmp_path / "file").write_text("mine")
@@ -252,7 +253,7 @@ def test_a_place_that_cannot_be_written(writing, hftcap, capture, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("writing", ["import", "replay", "demo"])
+@pytest.mark.parametrize("writing", ["import", "replay", "synth", "demo"])
 def test_what_is_there_already_is_not_overwritten(writing, hftcap, capture, tmp_path):
     """A capture never, a report only with --force; the sentence says which it is, and nothing has changed."""
     out = tmp_path / "out"
