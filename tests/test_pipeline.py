@@ -1,5 +1,6 @@
 """A run takes a recording through the kernel: batch by batch, as far as asked, with the books as they stand there."""
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -238,3 +239,27 @@ def test_a_batch_is_handed_over_before_the_next_is_asked_for(folder):
 
     for number, _ in enumerate(run_of(folder).batches(pieces=counted), start=1):
         assert asked == number
+
+
+def diff(symbol: str, first: int, last: int) -> bytes:
+    event = {"e": "depthUpdate", "E": 1, "s": symbol, "U": first, "u": last, "b": [["1", str(last)]], "a": []}
+    return json.dumps({"stream": f"{symbol.lower()}@depth", "data": event}).encode()
+
+
+@pytest.mark.parametrize(("update_id", "record"), [(0, 1), (4, 1), (5, 3), (8, 3), (9, None)])
+def test_a_book_is_taken_up_to_an_update_id(update_id, record, tmp_path):
+    """The record that goes beyond it, of that symbol alone, and the books as they stand before that record."""
+    head = replace(HEAD, expects_snapshots=False)
+    payloads = [diff("ETHUSDT", 90, 99), diff("BTCUSDT", 1, 5), diff("ETHUSDT", 100, 101), diff("BTCUSDT", 6, 9)]
+    with CaptureWriter(tmp_path / "c", head, fsync=False) as writer:
+        for number, payload in enumerate(payloads):
+            writer.add(payload, START_NS + number)
+    run = run_of(tmp_path / "c")
+    beyond = run.find_beyond("BTCUSDT", update_id)
+    assert (None if beyond is None else beyond[1]) == record
+    assert run.find_beyond("SOLUSDT", 0) is None
+    if beyond is not None:
+        assert sum(batch.records for batch in run.batches_before(beyond)) == record
+        assert {name: book.sync.feed_id for name, book in run.kernel.books.items()} == (
+            {"ETHUSDT": 99} if record == 1 else {"ETHUSDT": 101, "BTCUSDT": 5}
+        )
