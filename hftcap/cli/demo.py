@@ -9,12 +9,17 @@ from typing import Annotated
 import typer
 
 from hftcap.cli.console import say
+from hftcap.cli.options import span_ns
 
 _EPILOG = """[bold]Examples[/bold]
 
   hftcap demo
 
   hftcap demo --seed 7 --seconds 300 --out demo-300"""
+
+
+_RATE = 300
+"""Messages a second: few enough that all of it is done in seconds."""
 
 
 def register(app: typer.Typer) -> None:
@@ -24,16 +29,23 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the capture and the report.")] = Path("demo-out"),
-    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same market.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="Seconds of market time.")] = 60.0,
 ) -> None:
     """Make a small seeded capture, verify it, replay it through the order book, and write the Parquet tables.
 
     Every step is one ordinary command, printed before it runs, so that it can be repeated by hand.
     """
+    from hftcap import __version__
+    from hftcap.market.plan import Plan
+    from hftcap.market.synth import synthesize
+
     capture = out / "capture"
-    say(f"==> Making {seconds:g} s of a seeded market (seed {seed}) in {capture}")
-    _make(capture, seed, seconds)
+    duration = f"{seconds:g}s"
+    words = ["synth", "--seed", str(seed), "--duration", duration, "--rate", str(_RATE), "-o", str(capture)]
+    say(f"==> hftcap {shlex.join(words)}")
+    made = synthesize(Plan(seed, span_ns(duration), _RATE), capture, __version__)
+    say(f"{made.messages:,} messages, {made.trades:,} trades")
     report = out / "report"
     for words in (
         ["verify", str(capture)],
@@ -46,30 +58,3 @@ def demo(
         if code:
             raise typer.Exit(code)
     say(f"\n==> Done. The capture is in {capture}, the tables are in {report}")
-
-
-def _make(folder: Path, seed: int, seconds: float) -> None:
-    import hashlib
-
-    from hftcap import __version__
-    from hftcap.capture.format import Kind, TimeBase
-    from hftcap.capture.writer import CaptureHead, CaptureWriter
-    from hftcap.market.walk import START_NS, SYMBOL, Walk
-
-    head = CaptureHead(
-        # Spread over all digits, because the names of files have the first eight only.
-        capture_id=hashlib.blake2b(str(seed).encode(), digest_size=8).hexdigest(),
-        market="spot",
-        time_base=TimeBase.WALL,
-        expects_snapshots=True,
-        created_ns=START_NS,
-        hftcap=__version__,
-        symbols=[SYMBOL],
-    )
-    with CaptureWriter(folder, head) as writer:
-        for frame in Walk(seed).frames(seconds):
-            if frame.is_snapshot:
-                note = {"note": "rest", "symbol": SYMBOL, "received_ns": frame.recv_ns}
-                writer.add(frame.payload, frame.recv_ns, kind=Kind.REST, conn=1, note=note)
-            else:
-                writer.add(frame.payload, frame.recv_ns)

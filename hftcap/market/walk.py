@@ -1,4 +1,4 @@
-"""A small seeded market for demonstrations: a random walk of quotes and trades in the venue's own frames.
+"""A small seeded market for tests and benchmarks: a random walk of quotes and trades in the venue's own frames.
 
 Not a matching engine: that is the synthetic market's job. Ids chain by the venue's spot rules, the REST snapshot
 joins the diffs, and bookTicker agrees with the book, so a replay of it has a right answer.

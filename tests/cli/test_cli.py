@@ -376,20 +376,25 @@ def test_the_demonstration_works_from_start_to_end(tmp_path):
     assert verify([tmp_path / "demo-out" / "capture"]).ok
     assert (tmp_path / "demo-out" / "report" / "messages.parquet").exists()
     assert [line for line in ran.stderr.splitlines() if line.startswith("==> hftcap ")] == [
+        "==> hftcap synth --seed 7 --duration 2s --rate 300 -o demo-out/capture",
         "==> hftcap verify demo-out/capture",
         "==> hftcap replay demo-out/capture --speed max --report demo-out/report",
         "==> hftcap stats demo-out/capture",
         "==> hftcap book demo-out/capture --symbol BTCUSDT --at end --levels 5",
     ]
     assert "synced" in ran.stdout
+    by_hand = shell("cd $1 && $H synth --seed 7 --duration 2s --rate 300 -o by-hand", tmp_path)
+    assert by_hand.returncode == 0, by_hand.stderr
+    made, again = (sorted((tmp_path / name).iterdir()) for name in ("demo-out/capture", "by-hand"))
+    assert [path.read_bytes() for path in made] == [path.read_bytes() for path in again]
 
 
 def test_the_same_seed_makes_the_same_demonstration(hftcap, tmp_path, monkeypatch):
-    """Same seed, same bytes; another seed makes a capture with another name, so the two can lie side by side."""
+    """Same seed, same bytes; another seed makes another capture, whose segments have another name."""
     monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 0))
     files = []
     for number, seed in enumerate((7, 7, 8)):
         assert hftcap("demo", "--seconds", "1", "--seed", seed, "--out", tmp_path / str(number)).code == 0
-        files.append({path.name: path.read_bytes() for path in (tmp_path / str(number) / "capture").iterdir()})
+        files.append({path.name: path.read_bytes() for path in (tmp_path / str(number) / "capture").glob("*.zst")})
     assert files[0] == files[1]
     assert not set(files[0]) & set(files[2])
