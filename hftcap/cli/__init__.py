@@ -16,6 +16,7 @@ from hftcap.cli.console import say
 from hftcap.errors import BadInstant, GoldenUnusable, HftcapError
 
 FAILED, USAGE, LOST = 1, 2, 3
+_INTERRUPTED = 130  # what typer makes of Ctrl-C, too, without a word
 
 # The base of all usage errors, which typer does not export.
 _UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
@@ -60,7 +61,10 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by whoever started us: what is printed goes nowhere
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  for the life of the process
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except (BadInstant, GoldenUnusable) as error:
         _end(USAGE, str(error))
     except HftcapError as error:
@@ -68,7 +72,7 @@ def main() -> None:
     except _UsageError as error:
         _end(USAGE, _usage_sentence(error))
     except (KeyboardInterrupt, typer.Abort):
-        _end(130, "interrupted")
+        _end(_INTERRUPTED, "interrupted")
     except SystemExit as end:
         # A closed pipe, which typer and rich answer with exit code 1: the reader of our output has seen enough.
         if not isinstance(end.__context__, BrokenPipeError):

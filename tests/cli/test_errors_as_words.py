@@ -1,6 +1,9 @@
 """Whatever goes wrong, the command line says so in one sentence, with the right exit code, and without a traceback."""
 
 import json
+import signal
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -266,6 +269,19 @@ def test_what_is_there_already_is_not_overwritten(writing, hftcap, capture, tmp_
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     one_sentence(hftcap(*words), FAILED, "out", "there already")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupted_verb_says_so(tmp_path):
+    """Exit code 130, and a word on stderr: what it wrote so far is not whole."""
+    words = ["import", "--from", "jsonl", "-", "--market", "spot", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "hftcap", *words]
+    piped = subprocess.PIPE
+    with subprocess.Popen(command, stdin=piped, stdout=piped, stderr=piped, bufsize=0) as process:
+        # More than a pipe holds: when it is written, most of it has been read.
+        process.stdin.write(b'{"recv_ns":1,"payload":"{}"}\n' * 20_000)
+        process.send_signal(signal.SIGINT)
+        ran = process.communicate(timeout=60)
+    assert (process.returncode, *ran) == (130, b"", b"hftcap: interrupted\n")
 
 
 def test_a_report_is_replaced_when_told_to(hftcap, capture, tmp_path):
