@@ -1,20 +1,23 @@
 """Golden files of a replay: the same capture is as it was, and whatever is not is named."""
 
 import json
+from base64 import b64decode, b64encode
 from dataclasses import fields
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hftcap.binance.endpoints import Market
+from hftcap.binance.lines import Arrival
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.reader import open_recording
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.golden import digest
 from hftcap.golden.digest import level_bytes, message_digests
 from hftcap.kernel import Columns, Kernel
-from hftcap.kernel.columns import empty_columns
+from hftcap.kernel.columns import ODDITIES, STATES, TYPES, empty_columns
 from hftcap.market.walk import START_NS, SYMBOL, Walk
 
 HEAD = CaptureHead("00112233445566aa", "spot", TimeBase.WALL, True, START_NS, "0.1.0")
@@ -90,11 +93,33 @@ def test_digests_are_spread_over_all_bits():
         assert 4_600 < int((digests >> np.uint32(bit) & np.uint32(1)).sum()) < 5_400
 
 
+def splitmix(number: int) -> int:
+    """Return what splitmix64 makes of a state, by plain integers."""
+    number = (number + 0x9E3779B97F4A7C15) % 2**64
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    number = (number ^ number >> 27) * 0x94D049BB133111EB % 2**64
+    return number ^ number >> 31
+
+
 def test_numbers_are_mixed_as_published():
     """The first outputs of splitmix64 for seed 0: a digest that is kept must never be computed otherwise."""
     steps = np.array([0x0, 0x9E3779B97F4A7C15], dtype=np.uint64)
     mixed = digest._mixed(np.zeros(2, dtype=np.uint64), steps)
     assert mixed.tolist() == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+
+
+def test_a_digest_is_a_chain_over_names_and_numbers():
+    """By plain integers: a name counts as 64 bits of its blake2b digest, no name as 0, a number as it is."""
+    columns, kernel = empty_columns(1), Kernel(Market.SPOT, expects_snapshots=False)
+    names = (TYPES[0], None, None, None, ODDITIES[0], STATES[0], "", Arrival(0).name)
+    chained = 0
+    for name in names:
+        value = 0 if name is None else int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+        chained = splitmix(chained ^ value)
+    for field in digest._NUMBERS:
+        chained = splitmix(chained ^ int(getattr(columns, field)[0]) % 2**64)
+    assert columns.kind[0] == columns.symbol[0] == columns.stream[0] == -1
+    assert message_digests(columns, kernel).tolist() == [chained >> 32]
 
 
 # Files
@@ -144,16 +169,22 @@ def test_a_message_that_is_read_otherwise_is_named(text, becomes, capture, golde
 
 
 def test_a_level_deep_in_the_book_is_seen(capture, golden, hftcap, tmp_path):
-    """Not in the touch, not in a count: only the changes of the book and its digest at the end tell."""
+    """Not in the touch, not in a count: only the changes of the book tell, and the block they are of is named."""
     number = first_with(capture, b'"depthUpdate"', after=60)
-    level = json.loads(frames_of(capture)[number])["data"]["b"][-1]
+    level = min(json.loads(frames_of(capture)[number])["data"]["b"], key=lambda level: float(level[0]))
     old = f'["{level[0]}","{level[1]}"]'.encode()
     if float(level[1]) == 0:
         pytest.fail("the market of this seed has no such level any more: choose another")
     other = write(tmp_path / "other", (number, old, f'["{level[0]}","{level[1][:-1]}7"]'.encode()))
     ran = hftcap("replay", other, "--golden", golden, "--json")
     assert ran.code == LOST
-    assert "level" in ran.json["golden"]["first"]["said"] or ran.json["golden"]["first"]["record"] is not None
+    found = ran.json["golden"]
+    assert (found["ok"], found["differing"], found["first"]["record"]) == (False, 0, None)
+    before = 0
+    for chunk in open_recording([other]).chunks():
+        if before <= number < before + chunk.records:
+            assert f"the levels that block {chunk.block.header.sequence} of" in found["first"]["said"]
+        before += chunk.records
 
 
 def test_more_and_fewer_messages_are_seen(capture, golden, hftcap, tmp_path):
@@ -186,6 +217,17 @@ def test_what_is_no_golden_file_is_a_usage_error(content, capture, hftcap, tmp_p
     assert (ran.code, ran.out) == (USAGE, b"")
     assert str(path) in ran.err
     assert path.exists() is (content is not None)
+
+
+def test_digests_that_are_cut_are_a_difference(capture, golden, hftcap):
+    """Bytes that are no whole digest count as none: the first message without one is named."""
+    lines = [json.loads(line) for line in golden.read_bytes().splitlines()]
+    block = lines[2]
+    block["messages"] = b64encode(b64decode(block["messages"])[:-2]).decode()
+    golden.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    ran = hftcap("replay", capture, "--golden", golden, "--json")
+    assert ran.code == LOST
+    assert (ran.json["golden"]["differing"], ran.json["golden"]["first"]["record"]) == (1, block["records"] - 1)
 
 
 @pytest.mark.parametrize("keep", [1, 3, -1])

@@ -114,6 +114,8 @@ def test_a_hole_in_the_updates_is_what_joining_calls_a_gap(tmp_path):
         ({"note": "connect", "conn": 2, "at_ns": 3 * SECOND // 2}, "reconnect"),
         ({"note": "connect", "conn": 2, "at_ns": 9 * SECOND}, "sequence"),
         ({"note": "loss", "count": 0, "cause": "none"}, "sequence"),
+        ({"note": "close", "conn": 2, "at_ns": 3 * SECOND // 2}, "sequence"),
+        ({"note": "connect", "conn": 2}, "sequence"),
     ],
 )
 def test_the_cause_is_what_was_noted_between_both_sides(note, cause, tmp_path):

@@ -275,7 +275,7 @@ def test_a_full_disk_leaves_nothing(capture, tmp_path, monkeypatch):
         monkeypatch.setattr(parquet, "ROW_GROUP", rows)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))
         try:
-            with pytest.raises(WriteFailed, match="too large"):
+            with pytest.raises(WriteFailed, match=f"cannot be written: {os.strerror(errno.EFBIG)}$"):
                 report_of([capture], tmp_path / "out")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
