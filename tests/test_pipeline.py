@@ -14,7 +14,7 @@ from hftcap.errors import MarketsDiffer
 from hftcap.kernel import Columns
 from hftcap.kernel.columns import TYPE_CODE
 from hftcap.market.walk import START_NS, SYMBOL, Walk
-from hftcap.pipeline import Batch, Run, gathered, span
+from hftcap.pipeline import Batch, Run, gathered, span, write_sidecars
 
 HEAD = CaptureHead("00112233445566aa", "spot", TimeBase.WALL, True, START_NS, "0.1.0")
 
@@ -263,3 +263,23 @@ def test_a_book_is_taken_up_to_an_update_id(update_id, record, tmp_path):
         assert {name: book.sync.feed_id for name, book in run.kernel.books.items()} == (
             {"ETHUSDT": 99} if record == 1 else {"ETHUSDT": 101, "BTCUSDT": 5}
         )
+
+
+def test_a_run_says_when_a_segment_is_cut(folder, tmp_path):
+    """Once it has been met; a sealed capture is whole."""
+    with pytest.raises(KeyboardInterrupt), CaptureWriter(tmp_path / "c", HEAD, block_bytes=1, fsync=False) as writer:
+        writer.add(b"{}", START_NS)
+        raise KeyboardInterrupt
+    for path, cut in ((tmp_path / "c", True), (folder, False)):
+        run = run_of(path)
+        assert [batch.records for batch in run.batches()]
+        assert run.truncated is cut
+
+
+def test_making_sidecars_can_be_stopped(folder):
+    """Before the first block and on the way: none is left half made."""
+    for blocks in (0, 2):
+        asked = iter([False] * blocks)
+        before = sorted(folder.iterdir())
+        assert write_sidecars(open_recording([folder]), 1, lambda asked=asked: next(asked, True)) is False
+        assert sorted(folder.iterdir()) == before

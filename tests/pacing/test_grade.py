@@ -33,6 +33,22 @@ def test_the_grade_follows_from_lateness_and_end(late, after, word):
     assert verdict.lateness_ns["n"] == 1_000
 
 
+@pytest.mark.parametrize(
+    ("late", "after", "said"),
+    [
+        (
+            [MS] * 99 + [7 * MS],
+            2 * MS,
+            "of 100 messages 99 % at most 1.000 ms late, the worst 7.000 ms",
+        ),
+        ([30 * MS] * 2_000, 25 * MS, "half of 2,000 messages more than 30.000 ms late"),
+    ],
+)
+def test_the_sentence_names_what_the_grade_follows_from(late, after, said):
+    """How many, how late, and when it ended, in milliseconds."""
+    assert judged(late, after).sentence.partition(": ")[2] == f"{said}, the end {after // MS}.000 ms after plan"
+
+
 def test_the_figures_are_those_of_the_run():
     """Asked and achieved are timeline time per real time, or messages a second."""
     verdict = judged([MS] * 10, 1_000 * MS)

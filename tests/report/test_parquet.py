@@ -19,7 +19,7 @@ from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.errors import ReportExists, WriteFailed
 from hftcap.kernel.gathered import Gathered
 from hftcap.market.walk import START_NS, SYMBOL, Walk
-from hftcap.pipeline import Run, gathered
+from hftcap.pipeline import GATHERED, Run, gathered
 from hftcap.report import parquet
 from hftcap.report.parquet import Report
 from hftcap.report.schema import SCHEMA_VERSION, TABLES
@@ -40,14 +40,20 @@ def write(folder: Path, capture_id: str = FIRST_ID, *, seed: int = 1, late_ns: i
 
 
 def report_of(
-    folders: list[Path], out: Path, *, force: bool = False, interval_ns: int = SECOND_NS, threads: bool = False
+    folders: list[Path],
+    out: Path,
+    *,
+    force: bool = False,
+    interval_ns: int = SECOND_NS,
+    least: int = GATHERED,
+    threads: bool = False,
 ) -> dict[str, int]:
-    """Replay captures into a report; return its numbers of rows."""
+    """Replay captures into a report, so many records at a time at least; return its numbers of rows."""
     recordings = open_recordings(folders)
     run = Run(recordings, levels=True)
     ids = [recording.preamble.capture_id for recording in recordings]
     with Report(out, ids, run.kernel, run.locate, interval_ns=interval_ns, force=force, threads=threads) as report:
-        for rows in gathered(run.batches()):
+        for rows in gathered(run.batches(), least):
             report.take(rows)
         report.end(run.finish())
     return report.rows
@@ -214,6 +220,21 @@ def test_what_goes_wrong_while_writing_behind_is_told(capture, tmp_path, monkeyp
         report_of([capture], tmp_path / "out", threads=True)
     assert set(written) - {threading.current_thread()}
     assert not (tmp_path / "out").exists()
+
+
+def test_the_bytes_do_not_depend_on_the_batches(tmp_path, monkeypatch):
+    """Also where names come up on the way: a row group has those that are in it, and no more."""
+    head = CaptureHead(FIRST_ID, "spot", TimeBase.WALL, False, START_NS, "0.1.0")
+    with CaptureWriter(tmp_path / "c", head, block_bytes=1_000, fsync=False) as writer:
+        for number in range(120):
+            symbol = ("BTCUSDT", "ETHUSDT", "SOLUSDT")[number // 40]
+            event = {"e": "trade", "E": 1, "s": symbol, "t": number, "p": "1", "q": "1", "T": 1, "m": True}
+            payload = json.dumps({"stream": f"{symbol.lower()}@trade", "data": event}).encode()
+            writer.add(payload, START_NS + number)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 50)
+    report_of([tmp_path / "c"], tmp_path / "at once")
+    report_of([tmp_path / "c"], tmp_path / "one by one", least=1)
+    assert contents(tmp_path / "at once") == contents(tmp_path / "one by one")
 
 
 @pytest.mark.parametrize("rows", [1, 50, 10**9])
