@@ -48,8 +48,7 @@ def mps_of(value: str | float | Fraction) -> Fraction:
 
 def _exact(what: str, value: str | float | Fraction) -> Fraction:
     if isinstance(value, Fraction):
-        text = str(Decimal(value.numerator) / value.denominator) if value > 0 else str(value)
-        exact = value
+        text, exact = str(value), value
     else:
         # A float is read as the decimal it prints as, so that 0.1 is a tenth.
         text = format(Decimal(str(value)), "f") if _is_number(value) else str(value)
