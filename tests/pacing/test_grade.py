@@ -23,6 +23,7 @@ def judged(late_ns: list[int], after_ns: int = 0, pace: Pace | None = None):
         ([1_000] * 950 + [5 * MS] * 50, 0, Grade.IN_BURSTS),
         ([1_000] * 1_000, 21 * MS, Grade.BEHIND),
         ([30 * MS] * 600 + [0] * 400, 0, Grade.BEHIND),
+        ([20 * MS] * 1_000, 20 * MS, Grade.IN_BURSTS),
     ],
 )
 def test_the_grade_follows_from_lateness_and_end(late, after, word):

@@ -15,7 +15,7 @@ from hftcap.capture.segment_writer import WallOffset
 from hftcap.capture.writer import CaptureHead, CaptureWriter
 from hftcap.clock import SystemClock
 from hftcap.pacing import Pace, Pacer, mps_of, speed_of
-from hftcap.pacing.pacer import PIECE_RECORDS, REST_NS, SLICE_NS, SPIN_NS
+from hftcap.pacing.pacer import PIECE_LEAST, PIECE_RECORDS, REST_NS, SLICE_NS, SPIN_NS
 from tests.fakes import FakeClock
 
 MS = 1_000_000
@@ -111,6 +111,18 @@ def test_a_backlog_is_handed_over_in_bounded_pieces():
     pacer = Pacer(Pace(speed_of("1")), clock, stopped=stopped)
     found = handed(pacer, chunks_of([0] * 5_000), clock)
     assert 0 < len(found) <= 4 * PIECE_RECORDS
+
+
+@pytest.mark.parametrize(("work_ns", "most"), [(1_000, PIECE_RECORDS), (100_000, 10), (10_000_000, PIECE_LEAST)])
+def test_pieces_of_a_backlog_are_as_long_as_the_consumer_is_quick(work_ns, most):
+    """So many records as it takes a millisecond for, going by the piece before; never more than the bounds."""
+    clock = FakeClock(tick_ns=0)
+    sizes = []
+    for piece in Pacer(Pace(speed_of("1")), clock).pieces(chunks_of([0] * 2_000)):
+        sizes.append(piece.records)
+        clock.now_ns += work_ns * piece.records
+    assert sum(sizes) == 2_000
+    assert set(sizes[1:-1]) == {most}
 
 
 def test_a_stop_ends_a_long_wait():
