@@ -75,7 +75,8 @@ check-memory: .venv/.ready-test  ## run the kernel's tests under the address and
 	@cd $(MEMORY) && export PYTHONMALLOC=malloc PYTHONPATH="$$PWD" ASAN_OPTIONS=detect_leaks=0 \
 	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" && \
-	    ../../.venv/bin/python -m pytest tests/kernel/test_compiled.py tests/kernel/test_window_levels.py -q $(ARGS) && \
+	    ../../.venv/bin/python -m pytest tests/kernel/test_compiled.py tests/kernel/test_live.py tests/kernel/test_window_levels.py \
+	        tests/capture/test_compiled_block.py -q $(ARGS) && \
 	    ../../.venv/bin/python bench/soak_kernel.py --messages 20000
 
 clean:  ## remove .venv, caches and everything else the other targets made

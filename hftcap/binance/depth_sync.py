@@ -38,7 +38,7 @@ from hftcap.binance.lines import NOWHERE, Origin
 from hftcap.binance.messages import DepthDiff, Level, RestDepth
 
 EVENTS_KEPT = 4_096
-LEVELS_KEPT = 65_536
+LEVELS_KEPT = 24_576
 
 
 class BookState(StrEnum):

@@ -15,8 +15,8 @@
 
 #define NONE64 INT64_MIN /* no value, in columns as well */
 #define EVENTS_KEPT 4096
-#define LEVELS_KEPT 65536
-#define WIDEST_KEPT 4096 /* levels of an update that lie in the ring; a wider one has memory of its own */
+#define LEVELS_KEPT 24576
+#define WIDEST_KEPT 2048 /* levels of an update that lie in the ring; a wider one has memory of its own */
 #define LEVELS_ROOM (LEVELS_KEPT + WIDEST_KEPT)
 #define LINES_KEPT 4
 
