@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hftcap.capture import compact as module
 from hftcap.capture.compact import compact, difference, merge_plan
@@ -480,7 +481,7 @@ def test_a_plan_keeps_limits_and_offsets_and_cannot_be_bettered(headers, block_b
         assert sum(header.records for header in group) <= RECORDS_MAX
         assert len(group) == 1 or sum(header.notes_raw for header in group) <= NOTES_RAW_MAX // 4
     merged = [
-        replace(
+        structs.replace(
             group[0],
             payloads_raw=sum(header.payloads_raw for header in group),
             records=sum(header.records for header in group),

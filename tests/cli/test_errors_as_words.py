@@ -277,10 +277,11 @@ def test_an_interrupted_verb_says_so(tmp_path):
     command = [sys.executable, "-m", "hftcap", *words]
     piped = subprocess.PIPE
     with subprocess.Popen(command, stdin=piped, stdout=piped, stderr=piped, bufsize=0) as process:
-        # More than a pipe holds: when it is written, most of it has been read.
+        # More than a pipe holds: when it is written, most of it has been read; and it waits for more.
         process.stdin.write(b'{"recv_ns":1,"payload":"{}"}\n' * 20_000)
         process.send_signal(signal.SIGINT)
-        ran = process.communicate(timeout=60)
+        process.wait(60)
+        ran = process.stdout.read(), process.stderr.read()
     assert (process.returncode, *ran) == (130, b"", b"hftcap: interrupted\n")
 
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import zstandard
-
+from hftcap.capture.block import Block, decode_block
 from hftcap.capture.decode import Decoder, StoredBlock
-from hftcap.capture.format import BLOCK_HEADER_BYTES, FRAME, TAIL_MAGIC, Kind, TimeBase
+from hftcap.capture.format import BLOCK_HEADER_BYTES, FRAME, TAIL_MAGIC, Flaw, Kind, TimeBase, unpack_block_header
 from hftcap.capture.reader import open_recordings
 from hftcap.capture.segment_writer import WallOffset
 from hftcap.capture.writer import CaptureHead, CaptureWriter
@@ -305,13 +304,15 @@ def flipped(original: Original, part: Part, at: int, bit: int) -> Damage:
     touched = frozenset() if part.sequence is None else frozenset({part.sequence})
     harmless = False
     if part.region == "payloads":
-        try:
-            inside = zstandard.ZstdDecompressor().decompress(bytes(content[part.begin : part.end]))
-        except zstandard.ZstdError:
-            inside = b""
         assert part.sequence is not None
-        # Behind the frame header descriptor, before the checksum, and the content is the same bytes.
-        harmless = part.begin + 5 <= at < part.end - 4 and inside == original.blocks[part.sequence].payloads
+        (head,) = (each for each in original.parts if (each.sequence, each.region) == (part.sequence, "header"))
+        header = unpack_block_header(bytes(content[head.begin + FRAME.size : head.end]))
+        assert not isinstance(header, Flaw)
+        inside = decode_block(header, bytes(content[head.end : part.end]), TimeBase.MONOTONIC)
+        same = isinstance(inside, Block) and bytes(inside.payloads) == original.blocks[part.sequence].payloads
+        # Behind the frame header descriptor, before the checksum, and the content is the same bytes. Which bits have no
+        # effect depends on the version of libzstd.
+        harmless = part.begin + 5 <= at < part.end - 4 and same
     if part.region == "footer":
         # The last 16 bytes: own offset, crc, magic. The crc is of what stands before them.
         known = len(content) - 16 <= at < len(content) - 8
