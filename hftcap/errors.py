@@ -21,6 +21,8 @@ HftcapError                  something this package refuses or cannot do; the co
 ├── MarketsDiffer            captures of more than one market in one run
 ├── MarketUnknown            a damaged capture no longer says which market it is of
 ├── GoldenUnusable           a golden file that is missing or is none (exit 2)
+├── BadFaults            a file of faults that cannot be read, or says what is not known (exit 2)
+├── CannotListen         a port that cannot be listened on, or a certificate that cannot be used
 ├── NothingSelected          a selection that no record is in
 ├── BadInstant               a time on the command line that cannot be read (exit 2)
 ├── BadPace                  a speed or rate that is no positive number (exit 2)
@@ -300,6 +302,28 @@ class NothingSelected(HftcapError):
     def __str__(self) -> str:
         (wanted,) = self.args
         return f"no record is selected by {wanted}; hftcap stats lists symbols and streams, hftcap cat connections"
+
+
+class BadFaults(HftcapError):
+    """A file of faults that cannot be read, or that says what is not known."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        path, reason = self.args
+        return f"{path}: cannot be used as faults: {reason}"
+
+
+class CannotListen(HftcapError):
+    """An address that cannot be listened on, or a certificate that cannot be used for it."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+
+    def __str__(self) -> str:
+        where, reason = self.args
+        return f"cannot listen on {where}: {reason}"
 
 
 class DecimalError(HftcapError, ValueError):

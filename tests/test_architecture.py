@@ -35,6 +35,10 @@ MAY_IMPORT = {
         *("kernel", "report", "pacing", "pipeline"),
     },
     "replaying": {"timings", "capture", "kernel", "pacing", "pipeline", "stats"},
+    "serve": {
+        *("errors", "fixed", "clock", "capture", "binance", "book"),
+        *("kernel", "pacing", "pipeline"),
+    },
     "verify": {"errors", "capture"},
     "diff": {"capture"},
     "interop": {"errors", "fixed", "capture", "binance"},
@@ -43,10 +47,11 @@ MAY_IMPORT = {
 # The public names may come from any part but the command line; `python -m hftcap` is the command line.
 PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__main__": {"cli"}}
 THIRD_PARTY_HOME = {
+    "aiohttp": {"serve"},
     "zstandard": {"capture", "checkpoints", "interop"},
     "numpy": {"capture", "diff", "kernel", "latency", "pacing", "golden", "pipeline", "stats", "report"},
     "pyarrow": {"kernel", "report", "interop", "api"},
-    "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints", "golden"},
+    "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints", "golden", "serve"},
     "rich": {"cli"},
     "typer": {"cli"},
 }

@@ -31,7 +31,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_VERBS = ("import_", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "diff", "synth", "demo")
+_VERBS = (
+    *("import_", "info", "stats", "book", "verify", "cat", "replay", "recover", "compact", "diff", "synth", "serve"),
+    "demo",
+)
 
 
 def _show_version(wanted: bool) -> None:
