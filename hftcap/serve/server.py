@@ -35,13 +35,22 @@ _WATCH_LEAST_NS, _WATCH_MOST_NS = 10_000_000, 250_000_000
 class Server:
     """A capture being served. `say` gets lines for people, each once."""
 
-    def __init__(self, options: Options, market: ServedMarket, clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        market: ServedMarket,
+        clock: Clock,
+        say: Callable[[str], None],
+        *,
+        lead_ns: int = LEAD_NS,
+    ) -> None:
         self.options = options
         self.market = market
         self.clock = clock
         self.connections: dict[int, Connection] = {}
         self.port = 0
         self.done = asyncio.Event()
+        self._lead_ns = lead_ns
         self._say = say
         self._said: set[str] = set()
         self._start_ns: int | None = None
@@ -106,10 +115,10 @@ class Server:
 
     # The market
 
-    def begin(self, lead_ns: int = LEAD_NS) -> None:
-        """Let the market begin, unless it has."""
+    def begin(self, lead_ns: int | None = None) -> None:
+        """Let the market begin when some time has passed, unless it has begun."""
         if self._start_ns is None:
-            self._start_ns = self.clock.mono_ns() + lead_ns
+            self._start_ns = self.clock.mono_ns() + (self._lead_ns if lead_ns is None else lead_ns)
             self._wake.set()
 
     def wanted(self, names: list[str]) -> None:
