@@ -238,7 +238,7 @@ def fault_of(entry: Mapping[str, Any]) -> Fault:  # Any: checked here
     if "kind" not in values:
         raise ValueError("there is no kind")
     fault = Fault(**values)
-    if (fault.every or 1) < 1 or fault.how not in _HOWS or fault.pieces < 1 or fault.updates < 1:
+    if (fault.every is not None and fault.every < 1) or fault.how not in _HOWS or fault.pieces < 1 or fault.updates < 1:
         raise ValueError(f"every, pieces and updates are 1 or more, and how is one of {', '.join(_HOWS)}")
     return fault
 

@@ -229,6 +229,7 @@ class Server:
                     connection.flush()
                 connection.cut(reset=fault.how == "rst")
             case FaultKind.HALF_OPEN:
+                connection.flush()
                 connection.mute = True
             case FaultKind.STALL:
                 connection.flush()
