@@ -16,7 +16,7 @@ READY := .venv/.ready-demo .venv/.ready-test .venv/.ready-lint .venv/.ready-benc
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench soak check-memory samples regression clean
+.PHONY: help demo test test-clients lint types bench soak check-memory samples regression clean
 # Two targets at once would install into the same environment at once.
 .NOTPARALLEL:
 
@@ -31,6 +31,10 @@ demo: .venv/.ready-demo  ## make a small capture, replay it and print the summar
 test: .venv/.ready-test  ## run the tests; ARGS="..." is passed to pytest, HFTCAP_CORPUS names the folder of real captures
 	@echo "==> Running the tests"
 	@.venv/bin/pytest -n 2 --dist loadgroup -q $(ARGS)
+
+test-clients: .venv/.ready-test  ## let unmodified Binance clients follow a served capture; ARGS names some of them
+	@echo "==> Letting clients follow a served capture"
+	@.venv/bin/python tests/clients/run.py $(ARGS)
 
 lint: .venv/.ready-lint  ## check style and formatting
 	@echo "==> Checking style"
@@ -81,7 +85,7 @@ check-memory: .venv/.ready-test  ## run the kernel's tests under the address and
 
 clean:  ## remove .venv, caches and everything else the other targets made
 	@echo "==> Removing .venv, caches, build products and demo-out"
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info demo-out
+	@rm -rf .venv .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info demo-out
 	@rm -f hftcap/*/*.so
 	@find hftcap tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

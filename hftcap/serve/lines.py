@@ -8,6 +8,7 @@ Source: protocol notes, sections 6.3 and 6.5.
 """
 
 from collections import deque
+from collections.abc import Mapping
 
 from hftcap.binance.endpoints import Market
 from hftcap.binance.lines import Arrival
@@ -23,10 +24,10 @@ KEPT = 4_096
 class _Followed:
     """The diffs of one stream: which connection is followed, and what others brought beyond it."""
 
-    def __init__(self, line: int) -> None:
+    def __init__(self, line: int, now_ns: int) -> None:
         self.line = line
         self.last_id = -1
-        self.last_ns = 0
+        self.last_ns = now_ns
         self.ahead: deque[tuple[int, int, bytes]] = deque(maxlen=KEPT)
 
     def take(self, line: int, final: int, recv_ns: int, payload: bytes, *, closed: bool) -> list[bytes]:
@@ -45,10 +46,14 @@ class _Followed:
 
 
 class MergedLines:
-    """Says of each event of a capture with redundant connections what is to be sent because of it."""
+    """Says of each event of a capture with redundant connections what is to be sent because of it.
 
-    def __init__(self, market: Market) -> None:
+    `first_lines` has by stream the connection that brought it so far.
+    """
+
+    def __init__(self, market: Market, first_lines: Mapping[str, int]) -> None:
         self._market = market
+        self._first_lines = first_lines
         self._feed = Feed(market, expects_snapshots=False)
         self._parse = Parser().parse
         self._followed: dict[str, _Followed] = {}
@@ -61,7 +66,9 @@ class MergedLines:
         """Take an event; return those that are to be sent now, in order."""
         message = self._parse(payload, rest=False, stream=name)
         if isinstance(message, DepthDiff | RpiDepth) and self._market is not Market.SPOT:
-            followed = self._followed.setdefault(name, _Followed(line))
+            followed = self._followed.get(name)
+            if followed is None:
+                followed = self._followed[name] = _Followed(self._first_lines.get(name, line), recv_ns)
             closed = recv_ns >= self._feed.closed.get(followed.line, recv_ns + 1)
             return followed.take(line, message.final_update_id, recv_ns, payload, closed=closed)
         arrival = self._feed.take(message, payload, line, ("", -1, -1, recv_ns))

@@ -125,7 +125,7 @@ class Sender:
 
     def _merge_lines(self) -> None:
         """Hold every event against those of other connections, beginning with what is remembered."""
-        self._lines = MergedLines(self._market)
+        self._lines = MergedLines(self._market, dict(self._line_of))
         self.redundant = True
         for each in self.hub.topics.values():
             if each.recent:
