@@ -49,7 +49,7 @@ PARTS = MAY_IMPORT | {"cli": set(MAY_IMPORT), "__init__": set(MAY_IMPORT), "__ma
 THIRD_PARTY_HOME = {
     "aiohttp": {"serve"},
     "zstandard": {"capture", "checkpoints", "interop"},
-    "numpy": {"capture", "diff", "kernel", "latency", "pacing", "golden", "pipeline", "stats", "report"},
+    "numpy": {"capture", "diff", "kernel", "latency", "pacing", "golden", "pipeline", "stats", "report", "serve"},
     "pyarrow": {"kernel", "report", "interop", "api"},
     "msgspec": {"binance", "capture", "interop", "kernel", "checkpoints", "golden", "serve"},
     "rich": {"cli"},

@@ -114,10 +114,12 @@ def _records(run: Run, start_ns: int | None) -> Iterator[_Record]:
 
 
 def _add_stream(catalog: Catalog, name: str, count: int = 1) -> None:
-    catalog.streams[name] = catalog.streams.get(name, 0) + count
-    parsed = parse_stream(name, catalog.market)
-    if parsed is not None and parsed.payload_symbol is not None and catalog.streams[name] <= 1:
-        catalog.symbol(parsed.payload_symbol).types.add(parsed.type)
+    seen = catalog.streams.get(name)
+    catalog.streams[name] = (seen or 0) + count
+    if seen is None:
+        parsed = parse_stream(name, catalog.market)
+        if parsed is not None and parsed.payload_symbol is not None:
+            catalog.symbol(parsed.payload_symbol).types.add(parsed.type)
 
 
 class _Reader:

@@ -44,12 +44,13 @@ class Outlet(Protocol):
 class Topic:
     """One stream: who gets it, by shape, and what is kept of it for REST."""
 
-    __slots__ = ("audience", "events", "name", "recent", "route")
+    __slots__ = ("audience", "events", "line", "name", "recent", "route")
 
     def __init__(self, name: str, market: Market) -> None:
         self.name = name
         self.audience: dict[Shape, list[Outlet]] = {}
         self.events = 0
+        self.line = -1  # the connection that brings it in the capture, -1 before the first event
         parsed = parse_stream(name, market)
         kept = None if parsed is None or parsed.symbol is None else _KEPT_FOR_REST.get(parsed.type)
         self.recent: deque[bytes] | None = None if kept is None else deque(maxlen=kept)
@@ -111,10 +112,10 @@ class Hub:
         if topic.recent is not None:
             topic.recent.append(payload)
         for shape, members in topic.audience.items():
-            body = shaped(payload, shape)
-            parts = (header(len(body)), body)
+            body = payload if shape.combined and shape.unit is None else shaped(payload, shape)
+            data = header(len(body)) + body  # one object for all of them, however long it waits for one
             for outlet in members:
-                outlet.out += parts
+                outlet.out.append(data)
 
 
 def shaped(payload: bytes, shape: Shape) -> bytes:

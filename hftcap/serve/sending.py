@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol
 
+import numpy as np
+
 from hftcap.binance.endpoints import Market
 from hftcap.capture.format import Kind
 from hftcap.capture.reader import Chunk
@@ -63,8 +65,9 @@ class Sender:
         """Stand before the first record of a pass."""
         self._heads: dict[bytes, Topic] = {}
         self._unnamed = UnnamedStreams(self._market, self._listed)
-        self._line_of: dict[str, int] = {}
         self._lines: MergedLines | None = None
+        for topic in self.hub.topics.values():
+            topic.line = -1
         self._aggregates = AggTrades(self._market) if self._derive else None
         self._held_back: dict[str, list[bytes]] = {}
         self._delayed: list[tuple[int, int, Topic, bytes]] = []
@@ -75,12 +78,12 @@ class Sender:
         block = piece.block
         columns = block.columns
         kinds = columns.kind[piece.rows].tolist()
-        conns = columns.conn[piece.rows].tolist()
-        base = self._line_base(piece)
-        plain = not (self._derive or self.faults.triggers or self.shift_ns)
-        heads, line_of, send = self._heads, self._line_of, self.hub.send
-        for at, payload in enumerate(block.payload_list(piece.first, piece.stop)):
-            if kinds[at] != Kind.WS_TEXT:
+        lines = (columns.conn[piece.rows].astype(np.int64) + self._line_base(piece)).tolist()
+        plain = not (self._derive or self.faults.triggers or self.shift_ns or self._lines)
+        heads, send, text = self._heads, self.hub.send, int(Kind.WS_TEXT)
+        payloads = block.payload_list(piece.first, piece.stop)
+        for record, kind, line, payload in zip(range(piece.first, piece.stop), kinds, lines, payloads, strict=True):
+            if kind != text:
                 continue
             topic = heads.get(payload[: payload.find(DATA_KEY)])
             if topic is None:
@@ -88,14 +91,17 @@ class Sender:
                 if found is None:
                     continue
                 topic, payload = found
-            line = base + conns[at]
-            # A second connection with the same stream: from here on every event is looked at.
-            if self._lines is None and line_of.setdefault(topic.name, line) != line:
-                self._merge_lines()
-            if plain and self._lines is None:
+            if topic.line != line and self._lines is None:
+                # A second connection with the same stream: from here on every event is looked at.
+                plain = plain and topic.line < 0
+                if topic.line < 0:
+                    topic.line = line
+                else:
+                    self._merge_lines()
+            if plain:
                 send(topic, payload)
             else:
-                self._send_looked_at(topic, payload, piece, piece.first + at, line, now_ns)
+                self._send_looked_at(topic, payload, piece, record, line, now_ns)
         if self._aggregates is not None and piece.records:
             self._overdue(int(piece.timeline_ns[piece.stop - 1]))
 
@@ -125,12 +131,12 @@ class Sender:
 
     def _merge_lines(self) -> None:
         """Hold every event against those of other connections, beginning with what is remembered."""
-        self._lines = MergedLines(self._market, dict(self._line_of))
+        self._lines = MergedLines(self._market, {topic.name: topic.line for topic in self.hub.topics.values()})
         self.redundant = True
         for each in self.hub.topics.values():
             if each.recent:
                 for payload in each.recent:
-                    self._lines.take(each.name, payload, self._line_of.get(each.name, 0), 0)
+                    self._lines.take(each.name, payload, each.line, 0)
 
     def _send_looked_at(self, topic: Topic, payload: bytes, piece: Chunk, record: int, line: int, now_ns: int) -> None:
         payloads = [payload]

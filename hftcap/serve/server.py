@@ -28,7 +28,7 @@ LEAD_NS = 1_000_000_000
 """So long after what starts it the market begins: clients subscribe in several steps."""
 GOING_AWAY = 1001
 _SETTLE_NS = 2_000_000
-_SETTLE_RECORDS = 32
+_SETTLE_RECORDS = 8
 _WATCH_LEAST_NS, _WATCH_MOST_NS = 10_000_000, 250_000_000
 
 
