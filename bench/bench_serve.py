@@ -165,7 +165,9 @@ async def follow(port: int, path: str, size: int, count: int) -> list[Reader]:
 
 def idle_client(port: int, path: str) -> socket.socket:
     """Connect, and never read."""
-    found = socket.create_connection(("127.0.0.1", port))
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # or the system takes what is meant to pile up
+    found.connect(("127.0.0.1", port))
     found.sendall(HANDSHAKE.format(path=path).encode())
     return found
 
@@ -235,7 +237,7 @@ def against_a_bare_sender(capture: Path, frames: Frames, folder: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default=os.environ.get("HFTCAP_CORPUS"))
-    parser.add_argument("--seconds", type=float, default=15.0, help="How long each paced turn is measured.")
+    parser.add_argument("--seconds", type=float, default=18.0, help="How long each paced turn is measured.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         capture = Path(name) / "capture"

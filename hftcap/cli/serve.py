@@ -1,6 +1,7 @@
 """`hftcap serve`: a capture as a Binance endpoint on this host, at any speed, with faults on request."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hftcap.binance.endpoints import Market
-from hftcap.cli.console import say, show_json
+from hftcap.cli.console import say, show
 from hftcap.cli.options import instant_ns, span_ns, temporary_folder
 from hftcap.clock import SystemClock
 
@@ -138,7 +139,8 @@ async def _serve(options: "Options") -> None:
     name = f"[{options.host}]" if ":" in options.host else options.host
     secure = "s" if options.tls is not None else ""
     where = f"{name}:{server.port}"
-    show_json({"ready": True, "rest": f"http{secure}://{where}", "ws": f"ws{secure}://{where}"})
+    # One line, on a terminal as well.
+    show(json.dumps({"ready": True, "rest": f"http{secure}://{where}", "ws": f"ws{secure}://{where}"}))
     await server.run()
 
 

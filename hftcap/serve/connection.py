@@ -96,7 +96,8 @@ class Connection:
         out.clear()
         self.sent_bytes += len(data)
         self._transport.write(data)
-        if self._transport.get_write_buffer_size() > self.limits.queue_bytes:
+        # What was written now may wait whole, however large one message is.
+        if self._transport.get_write_buffer_size() > max(self.limits.queue_bytes, 2 * len(data)):
             self.close(POLICY, TOO_SLOW)
 
     def control(self, frame: bytes) -> None:

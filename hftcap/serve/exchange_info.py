@@ -1,7 +1,8 @@
 """`exchangeInfo`: as captured where it was, otherwise what clients need of it, from what the capture shows.
 
 Derived are base and quote asset (by the quote assets there are), tick and step (the finest that were seen) and the
-digits of numbers. Bounds that are not known are 0, which by the venue's rules means that there is none.
+digits of numbers. Upper bounds that are not known are nine billion: 0, which by the venue's rules means that there is
+none, is no bound to nautilus_trader.
 
 Source: protocol notes, sections 7.1 and 7.3; `protocol/clients.md` for the keys that clients ask for.
 """
@@ -18,6 +19,7 @@ _QUOTES = (
 )
 _FAR_MS = 4_133_404_800_000
 """The delivery date the venue gives perpetuals: 2100-12-25."""
+_NO_BOUND = 9_000_000_000
 _CONTRACT_USD = {"BTC": 100}
 _Json = dict[str, Any]
 
@@ -134,11 +136,11 @@ def _filters(facts: SymbolFacts) -> list[_Json]:
     """Return the two filters; a client that takes the first for the price filter is right."""
     tick = _step(facts.price_finest, facts.price_decimals)
     step = _step(facts.size_finest, facts.size_decimals)
-    none = f"{0:.{facts.price_decimals}f}"
-    no_size = f"{0:.{facts.size_decimals}f}"
+    highest = f"{_NO_BOUND:.{facts.price_decimals}f}"
+    largest = f"{_NO_BOUND:.{facts.size_decimals}f}"
     return [
-        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": none, "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": no_size, "stepSize": step},
+        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": highest, "tickSize": tick},
+        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": largest, "stepSize": step},
     ]
 
 

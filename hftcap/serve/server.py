@@ -121,6 +121,10 @@ class Server:
             self._start_ns = self.clock.mono_ns() + (self._lead_ns if lead_ns is None else lead_ns)
             self._wake.set()
 
+    def look(self) -> None:
+        """Let the market look at its clock now, which may have been moved."""
+        self._wake.set()
+
     def wanted(self, names: list[str]) -> None:
         """Take note that streams were subscribed to: the market may begin by it."""
         exist = [name for name in names if self.market.has(name)]
@@ -201,10 +205,12 @@ class Server:
                         connection.cut(reset=False)
                         connection.abort()
                     continue
+                if connection.held:
+                    continue  # a ping that is not sent cannot be answered
                 said = connection.session.tick(now, self.clock.wall_ns())
                 if isinstance(said, Close):
                     connection.close(said.code, said.reason)
-                elif said is not None and not connection.held:
+                elif said is not None:
                     connection.control(frame(said, PING))
             closing = {number: since for number, since in closing.items() if number in self.connections}
 

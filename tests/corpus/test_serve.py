@@ -13,6 +13,7 @@ from hftcap.binance.messages import DepthDiff
 from hftcap.binance.parser import Parser
 from hftcap.capture.format import Kind
 from hftcap.capture.reader import open_recording
+from hftcap.clock import SystemClock
 from hftcap.interop.importer import SourceFormat, import_capture
 from hftcap.pacing import Pace, speed_of
 from hftcap.serve.options import StartOn
@@ -87,30 +88,41 @@ class Follower:
         self.gaps += self.book.diff(diff)[0] is Verdict.GAP
 
 
+class Stepped(SystemClock):
+    """A clock that the test moves, so that a slow machine sees the same market as a quick one."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def mono_ns(self) -> int:
+        return self.now_ns
+
+
 def test_joins_at_random_instants_all_succeed(capture):
     """Fifty clients, each when it likes: on the first snapshot, or by asking again as documented; and no gap behind."""
     rng = random.Random(11)
     market = Market.SPOT if capture.name == "spot" else Market.USDM
-    name, path = (
-        ("btcusdt@depth@100ms", "/api/v3/depth") if market is Market.SPOT else ("btcusdt@depth@0ms", "/fapi/v1/depth")
-    )
+    name, path = ("btcusdt@depth@100ms", "/api/v3") if market is Market.SPOT else ("btcusdt@depth@0ms", "/fapi/v1")
     tries: list[int] = []
+    asking: set[int] = set()
 
-    async def join(served, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+    async def join(served, number: int) -> None:
         parse = Parser().parse
         follower = Follower(market)
         async with served.connect(f"/ws/{name}", max_msg_size=0) as websocket:
             asked = 0
             while follower.book.sync.state is not BookState.SYNCED:
+                asking.discard(number)
                 for text in await take(websocket, 1):
                     follower.take(parse(text.encode(), rest=False))
                 asked += 1
+                asking.add(number)
                 status, _, _ = answer = await served.get(f"{path}/depth?symbol=BTCUSDT&limit=1000")
                 assert status == 200, answer
                 body = json.dumps(answer[1]).encode()
                 follower.book.snapshot(parse(body, rest=True, symbol="BTCUSDT"))
                 assert asked < 20
+            asking.discard(number)
             for text in await take(websocket, 20):
                 follower.take(parse(text.encode(), rest=False))
             assert follower.gaps == 0
@@ -119,10 +131,32 @@ def test_joins_at_random_instants_all_succeed(capture):
             tries.append(asked)
 
     async def follow() -> None:
+        clock = Stepped()
+        starts = sorted(rng.randrange(5_000) for _ in range(JOINS))
+        joins: list[asyncio.Task[None]] = []
         limits = {"weight_per_minute": 1_000_000}
-        pace = Pace(speed_of(40))
-        async with serving(capture, pace=pace, start_on=StartOn.NOW, limits=limits) as served:
-            await asyncio.gather(*(join(served, rng.uniform(0, 7)) for _ in range(JOINS)))
+        async with serving(capture, pace=Pace(speed_of(1)), start_on=StartOn.NOW, limits=limits, clock=clock) as served:
+            step = waited = 0
+            while len(tries) < JOINS:
+                while starts and starts[0] <= step:
+                    del starts[0]
+                    asking.add(len(joins))
+                    joins.append(asyncio.create_task(join(served, len(joins))))
+                # The market goes on while a client asks, by up to a quarter of a second.
+                if asking and waited >= 5:
+                    waited = 0
+                    while asking and not any(task.done() and task.exception() for task in joins):
+                        await asyncio.sleep(0.001)
+                waited = waited + 1 if asking else 0
+                step += 1
+                clock.now_ns += 50 * 1_000_000
+                served.server.look()
+                while (due := served.server.market.next_ns()) is not None and due <= clock.now_ns:
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                for task in joins:
+                    if task.done():
+                        task.result()
 
-    asyncio.run(asyncio.wait_for(follow(), 120))
+    asyncio.run(asyncio.wait_for(follow(), 240))
     assert len(tries) == JOINS

@@ -12,7 +12,7 @@ import aiohttp
 from hftcap.binance.endpoints import Market
 from hftcap.capture.format import Kind, TimeBase
 from hftcap.capture.writer import CaptureHead, CaptureWriter
-from hftcap.clock import SystemClock
+from hftcap.clock import Clock, SystemClock
 from hftcap.pacing import Pace
 from hftcap.serve.market import ServedMarket
 from hftcap.serve.options import Options
@@ -118,10 +118,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(*captures: Path, lead_ns: int = 0, **options: Any) -> AsyncIterator[Served]:
+async def serving(
+    *captures: Path, lead_ns: int = 0, clock: Clock | None = None, **options: Any
+) -> AsyncIterator[Served]:
     """Serve captures as fast as they can be taken, unless told otherwise."""
     options.setdefault("pace", Pace(None))
-    clock = SystemClock()
+    clock = clock or SystemClock()
     chosen = Options(captures=list(captures), **options)
     said: list[str] = []
     server = Server(chosen, ServedMarket(chosen, clock), clock, said.append, lead_ns=lead_ns)
