@@ -237,7 +237,7 @@ def against_a_bare_sender(capture: Path, frames: Frames, folder: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default=os.environ.get("HFTCAP_CORPUS"))
-    parser.add_argument("--seconds", type=float, default=18.0, help="How long each paced turn is measured.")
+    parser.add_argument("--seconds", type=float, default=27.0, help="How long each paced turn is measured.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         capture = Path(name) / "capture"

@@ -42,6 +42,14 @@ Captures = Annotated[
         callback=_without_stdin,
     ),
 ]
+CapturesIfAny = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="CAPTURE...",
+        help="Capture folders or segment files, - for standard input; several are merged by timeline.",
+        callback=lambda captures: _without_stdin(captures or []),
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", "-j", help="Print one JSON object on stdout.")]
 
 _UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}

@@ -10,7 +10,7 @@ import typer
 
 from hftcap.binance.endpoints import Market
 from hftcap.cli.console import say, show
-from hftcap.cli.options import instant_ns, span_ns, temporary_folder
+from hftcap.cli.options import CapturesIfAny, instant_ns, span_ns, temporary_folder
 from hftcap.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    captures: Annotated[
-        list[Path] | None, typer.Argument(metavar="CAPTURE...", help="Capture folders or segment files.")
-    ] = None,
+    captures: CapturesIfAny = None,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="REST and WebSocket both; 0 picks a free one.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this host's are open to others.")] = (
         "127.0.0.1"
@@ -79,7 +77,7 @@ def serve(
     after the first subscription to a stream it has. The bytes of every event are those captured; REST depth comes from
     the book at that instant. What the capture cannot know is refused as the venue refuses, and said on stderr.
 
-    Only this host can connect unless --host says otherwise.
+    Only this host can connect unless --host says otherwise. Exit code 3 where the capture was found damaged.
     """
     from hftcap.errors import BadFaults
     from hftcap.serve.faults import read_faults
@@ -142,6 +140,8 @@ async def _serve(options: "Options") -> None:
     # One line, on a terminal as well.
     show(json.dumps({"ready": True, "rest": f"http{secure}://{where}", "ws": f"ws{secure}://{where}"}))
     await server.run()
+    if market.findings:
+        raise typer.Exit(3)
 
 
 def _tell(options: "Options", unnamed: list[str], *, derived: bool) -> None:

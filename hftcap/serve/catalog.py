@@ -28,7 +28,6 @@ SNAPSHOT_NS = 10_000_000_000
 _LOOKED_AT = 64
 """So many messages of each stream show how its numbers are written."""
 _CLOCK_LOOKED_AT = 5_000
-_DECIMALS = re.compile(rb"[0-9]+\.?([0-9]*)")
 _PRICES, _SIZES = ("p", "b", "a"), ("q", "B", "A")
 
 

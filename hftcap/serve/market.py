@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from hftcap.binance.endpoints import Market
 from hftcap.binance.streams import parse_stream
-from hftcap.capture.reader import Chunk, open_recordings
+from hftcap.capture.reader import Chunk, Finding, open_recordings
 from hftcap.clock import Clock
 from hftcap.errors import MarketsDiffer, NothingSelected
 from hftcap.pipeline import Run
@@ -15,13 +15,11 @@ from hftcap.serve.control import is_name
 from hftcap.serve.faults import FaultPlan
 from hftcap.serve.hub import Hub
 from hftcap.serve.limits import Limits
-from hftcap.serve.options import AtEnd, Options, StartOn
+from hftcap.serve.options import AtEnd, Options
 from hftcap.serve.playback import Playback
 from hftcap.serve.sending import Sender, Suffers
 from hftcap.serve.venue import Venue
 from hftcap.serve.weights import Weights
-
-__all__ = ["AtEnd", "ServedMarket", "StartOn"]
 
 
 class ServedMarket:
@@ -50,6 +48,7 @@ class ServedMarket:
         self.seeking = asyncio.Lock()
         self._clock = clock
         self._rebased_ns = 0
+        self._pass: Run | None = None
         self.venue = Venue(self.catalog, self.books, self.hub, self.timeline_ns, self.shift_ns)
         self.sender: Sender
 
@@ -58,8 +57,8 @@ class ServedMarket:
         """Which one it is."""
         return self.catalog.market
 
-    def sender_victims(self, victims: Suffers) -> None:
-        """Say who carries out the faults of connections."""
+    def attach(self, victims: Suffers) -> None:
+        """Say who carries out the faults of connections; before that nothing can be sent."""
         self.sender = Sender(
             self.hub,
             self.faults,
@@ -74,7 +73,13 @@ class ServedMarket:
         return Run(open_recordings(self.options.captures), books_only=True)
 
     def _open_pass(self) -> Iterator[Chunk]:
-        return self._open_run().chunks(start_ns=self.options.start_ns)
+        self._pass = self._open_run()
+        return self._pass.chunks(start_ns=self.options.start_ns)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the pass so far found wrong with the files."""
+        return [] if self._pass is None else self._pass.findings
 
     def has(self, name: str) -> bool:
         """Say whether a stream is in the capture, as far as its beginning tells."""

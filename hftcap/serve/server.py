@@ -18,8 +18,8 @@ from hftcap.serve.connection import SOFT_BYTES, TOO_SLOW, Connection
 from hftcap.serve.faults import Fault, FaultKind
 from hftcap.serve.http import HttpFront
 from hftcap.serve.hub import Outlet
-from hftcap.serve.market import AtEnd, ServedMarket, StartOn
-from hftcap.serve.options import Options
+from hftcap.serve.market import ServedMarket
+from hftcap.serve.options import AtEnd, Options, StartOn
 from hftcap.serve.sending import shutdown_frame
 from hftcap.serve.session import POLICY, Close
 from hftcap.serve.wire import PING, frame
@@ -58,7 +58,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._front = HttpFront(self)
         self._accepted = 0
-        market.sender_victims(self)
+        market.attach(self)
 
     def say(self, text: str) -> None:
         """Tell something once."""
@@ -157,7 +157,9 @@ class Server:
             else:
                 await self._until(next_ns)
         self.flush()
-        while market.books.settle():
+        for finding in market.findings:
+            self.say(f"hftcap: {finding.path.name} at byte {finding.offset}: {finding.what}")
+        while market.books.settle(_SETTLE_RECORDS):  # in small steps: there may be much still to be written
             await asyncio.sleep(0)
         if self.options.at_end is AtEnd.CLOSE:
             self.done.set()

@@ -11,7 +11,10 @@ from collections.abc import Callable
 _TIME = re.compile(
     rb'("(?:E|T|O|C|serverTime|time|timestamp|closeTime)":\s?|"k":\s?\{"t":\s?)(\d{16}|\d{13})(?=[,}\]\s])'
 )
+_EVENT_TIME = re.compile(rb'"E":\s?(\d{16}|\d{13})[,}]')
 _MICROSECONDS = 16
+
+Rewrite = Callable[[bytes], bytes]
 
 
 def shifted(payload: bytes, span_ns: int) -> bytes:
@@ -44,8 +47,3 @@ def first_time_ns(payload: bytes) -> int | None:
     if match is None:
         return None
     return int(match[1]) * (1_000 if len(match[1]) == _MICROSECONDS else 1_000_000)
-
-
-_EVENT_TIME = re.compile(rb'"E":\s?(\d{16}|\d{13})[,}]')
-
-Rewrite = Callable[[bytes], bytes]

@@ -57,6 +57,18 @@ def test_a_market_made_from_a_seed(tmp_path):
     assert process.returncode == 0
 
 
+def test_a_capture_that_was_cut_is_served_and_said_to_be(usual, tmp_path):
+    """As far as it is whole; exit 3."""
+    (whole,) = usual.glob("*.hcap.zst")
+    cut = tmp_path / f"{whole.name}.part"
+    cut.write_bytes(whole.read_bytes()[:-500])
+    with started(cut, "--start-on", "now", "--speed", "max", "--at-end", "close") as process:
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert json.loads(out)["ready"] is True
+    assert whole.name in err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

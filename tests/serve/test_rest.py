@@ -28,7 +28,7 @@ def market_of(path: Path, *, played: bool = True) -> ServedMarket:
     """Return a market without anybody connected, before its beginning or behind its end."""
     clock = FakeClock()
     market = ServedMarket(Options([path], pace=Pace(None)), clock)
-    market.sender_victims(NoVictims())
+    market.attach(NoVictims())
     if played:
         market.begin(0, 0)
         while market.send_due(0, 0):
