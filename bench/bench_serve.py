@@ -4,10 +4,12 @@
 
 1. Twenty clients with three streams each at ten times, without and with one beside them that reads nothing, in turns.
    A message's delay is when its last byte came less when it was due, from the quickest message of that run on. Exits 1
-   where the median of the p99 with it is more than 2 ms above that without, the one is not closed, or memory grows by
-   more than what may wait for one client.
+   where the best p99 with it is more than 2 ms above the best without, the one is not closed, or memory grows by more
+   than what may wait for one client.
 2. All frames as fast as they can be taken by one client, and the same frames from a bare aiohttp sender, in turns.
-   Exits 1 where the median rate is below half of it.
+   Exits 1 where the best rate is below half of its best.
+
+Of several turns the best counts, since other work on the machine only ever makes a turn worse.
 """
 
 import argparse
@@ -203,7 +205,7 @@ def beside_an_idle_one(capture: Path, frames: Frames) -> bool:
             told = ", closed" if closed else ""
             print(f"{name + told:34} {p50 / 1e6:8.3f} {p99 / 1e6:8.3f} {peak / 1e6:8.1f}", flush=True)
             kept &= closed or not beside
-    more = statistics.median(found[True]) - statistics.median(found[False])
+    more = min(found[True]) - min(found[False])
     grown = statistics.median(peaks[True]) - statistics.median(peaks[False])
     print(f"p99 {more / 1e6:+.3f} ms, memory {grown / 1e6:+.1f} MB beside one that reads nothing")
     return kept and more <= WITHIN_NS and grown <= QUEUE_BYTES + KERNEL_BYTES
@@ -229,7 +231,7 @@ def against_a_bare_sender(capture: Path, frames: Frames, folder: Path) -> bool:
             bare.append(rate(int(sender.stdout.readline()), "/", frames))
             sender.terminate()
         print(f"frames a second: serve {ours[-1]:,.0f}, bare aiohttp {bare[-1]:,.0f}", flush=True)
-    ratio = statistics.median(ours) / statistics.median(bare)
+    ratio = max(ours) / max(bare)
     print(f"serve at full speed is {ratio:.2f} of a bare aiohttp sender")
     return ratio >= 0.5
 
