@@ -276,7 +276,11 @@ def test_an_interrupted_verb_says_so(tmp_path):
     words = ["import", "--from", "jsonl", "-", "--market", "spot", "-o", str(tmp_path / "out")]
     command = [sys.executable, "-m", "hftcap", *words]
     piped = subprocess.PIPE
-    with subprocess.Popen(command, stdin=piped, stdout=piped, stderr=piped, bufsize=0) as process:
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job, and all it starts, ignores it
+
+    with subprocess.Popen(command, stdin=piped, stdout=piped, stderr=piped, bufsize=0, preexec_fn=heed) as process:
         # More than a pipe holds: when it is written, most of it has been read; and it waits for more.
         process.stdin.write(b'{"recv_ns":1,"payload":"{}"}\n' * 20_000)
         process.send_signal(signal.SIGINT)
