@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define SIDE_SLOTS ((int64_t)1 << 15)
 #define SIDE_WORDS (SIDE_SLOTS / 64)
@@ -72,8 +73,14 @@ static void side_init(Side *side) {
     side->patience = SIDE_PATIENCE;
 }
 
+/* Slots come as pages that are made when they are touched: most symbols have levels in a few of them. */
+static int64_t *slots_new(void) {
+    void *pages = mmap(NULL, SIDE_SLOTS * sizeof(int64_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
 static void side_free(Side *side) {
-    free(side->sizes);
+    if (side->sizes) munmap(side->sizes, SIDE_SLOTS * sizeof(int64_t));
     free(side->bits);
     free(side->near_by);
     free(side->far_off);
@@ -322,7 +329,7 @@ static int64_t guess_tick(const Entry *entries, int64_t count) {
 
 /* Lay the window around a touch, empty; without memory for it, or beyond the numbers' range, there is none. */
 static void side_lay(Side *side, int64_t touch, int64_t tick) {
-    if (!side->sizes) side->sizes = calloc(SIDE_SLOTS, sizeof(int64_t));
+    if (!side->sizes) side->sizes = slots_new();
     if (!side->bits) side->bits = calloc(SIDE_WORDS, sizeof(uint64_t));
     __int128 base = (__int128)touch - (__int128)(SIDE_SLOTS * 3 / 4) * tick;
     __int128 end = base + (__int128)SIDE_SLOTS * tick;
