@@ -9,15 +9,11 @@ same payloads in the same run.
 """
 
 import argparse
-import gc
 import hashlib
 import importlib
-import os
 import random
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,8 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.feeds import CORPUS, REAL
+from bench.rounds import Timed, best_of, now, pin, timed
 from hftcap.binance.endpoints import Market
 from hftcap.capture.block import Block
 from hftcap.capture.reader import Recording, open_recording
@@ -35,30 +33,11 @@ from hftcap.kernel.reference import ReferenceKernel
 from tests.kernel.mutating import Feeder, block_of, compact, difference
 from tests.kernel.test_window_levels import market
 
-CORPUS = os.environ.get("HFTCAP_CORPUS")
-REAL = ("hftbacktest/spot/btcusdt_20240809.gz", "hftbacktest/usdm/btcusdt_20240808.gz")
 BLOCK_BYTES = 256 << 10
 WARM_BLOCKS = 2
 """Blocks before the timed ones: what is learned once is not a cost of every message."""
 FAR_MOST = 0.12
 SORTS = {"bookTicker": b"@bookTicker", "trade": b"@trade", "depth": b"@depth"}
-Timed = Callable[[], int]
-"""Does its work and returns the nanoseconds of the part that counts."""
-
-
-def now() -> int:
-    return time.thread_time_ns()
-
-
-def timed(work: Callable[[], object]) -> Timed:
-    def run() -> int:
-        start = now()
-        work()
-        return now() - start
-
-    return run
-
-
 def blocks_of(payloads: list[bytes]) -> list[list[bytes]]:
     runs: list[list[bytes]] = [[]]
     size = 0
@@ -142,20 +121,6 @@ def whole(recording: Recording, market: Market, *, run: bool = True) -> Timed:
                 kernel.run(chunk.block)
 
     return timed(work)
-
-
-def best_of(contenders: dict[str, Timed], rounds: int) -> dict[str, int]:
-    best: dict[str, int] = {}
-    order = list(contenders)
-    for _ in range(rounds):
-        random.shuffle(order)
-        for name in order:
-            gc.collect()
-            gc.disable()
-            spent = contenders[name]()
-            gc.enable()
-            best[name] = min(best.get(name, spent), spent)
-    return best
 
 
 def bench(name: str, recording: Recording, rounds: int, prototype: Any) -> None:  # Any: it has no types
@@ -250,8 +215,7 @@ def main() -> None:
     parser.add_argument("--cpu", type=int, help="pin to this core")
     parser.add_argument("--prototype", type=Path, help="folder of the built prototype")
     options = parser.parse_args()
-    if options.cpu is not None:
-        os.sched_setaffinity(0, {options.cpu})
+    pin(options.cpu)
     prototype = None
     if options.prototype is not None:
         sys.path.insert(0, str(options.prototype))
