@@ -38,6 +38,8 @@ WARM_BLOCKS = 2
 """Blocks before the timed ones: what is learned once is not a cost of every message."""
 FAR_MOST = 0.12
 SORTS = {"bookTicker": b"@bookTicker", "trade": b"@trade", "depth": b"@depth"}
+
+
 def blocks_of(payloads: list[bytes]) -> list[list[bytes]]:
     runs: list[list[bytes]] = [[]]
     size = 0

@@ -1,7 +1,6 @@
 """A capture file through either kernel, against orjson and a dict book with cached best prices."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 

@@ -29,10 +29,16 @@ class Outcome:
     trades: int
     traded: float
 
-    def agrees(self, other: "Outcome") -> bool:
-        """Say whether two contenders did the same."""
-        exact = (self.bid, self.ask, self.levels, self.trades) == (other.bid, other.ask, other.levels, other.trades)
-        return exact and abs(self.traded - other.traded) <= _SUM_ERROR * self.traded
+    def agrees(self, other: "Outcome", *, level_error: int = 0) -> bool:
+        """Say whether two contenders did the same; the numbers of levels may differ by `level_error`."""
+        return (
+            self._exact() == other._exact()
+            and abs(self.levels - other.levels) <= level_error
+            and abs(self.traded - other.traded) <= _SUM_ERROR * self.traded
+        )
+
+    def _exact(self) -> tuple[int, ...]:
+        return round(self.bid * 1e8), round(self.ask * 1e8), self.trades
 
 
 class DictBook:
