@@ -50,10 +50,16 @@ def write_longer(feed: Feed | None, out: Path, copies: int, ends: Collection[int
 
 
 def _made_up(copies: int) -> Iterator[list[Record]]:
-    feeder = Feeder(SYMBOL, Market.USDM, random.Random(1))
+    rng = random.Random(1)
+    feeder = Feeder(SYMBOL, Market.USDM, rng)
     for copy in range(copies):
         begin = copy * MADE_UP_RECORDS
-        yield [((begin + number) * 1_000_000, feeder.any()) for number in range(MADE_UP_RECORDS)]
+        yield [((begin + number) * 1_000_000, message_of(feeder, rng)) for number in range(MADE_UP_RECORDS)]
+
+
+def message_of(feeder: Feeder, rng: random.Random) -> bytes:
+    """Return a message of a sort that has a shape: a candle goes through the reference, which would hide the rest."""
+    return rng.choice((feeder.quote, feeder.quote, feeder.trade, feeder.diff))()
 
 
 def _numbers(payload: bytes) -> dict[bytes, int]:
