@@ -16,12 +16,13 @@ READY := .venv/.ready-demo .venv/.ready-test .venv/.ready-lint .venv/.ready-benc
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint types bench soak check-memory samples regression clean
+.PHONY: help demo test test-clients lint types bench compare compare-peers growth flamegraph soak check-memory \
+	samples regression clean
 # Two targets at once would install into the same environment at once.
 .NOTPARALLEL:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.ready-demo  ## make a small capture, replay it and print the summary (offline, under a minute)
 	@rm -rf demo-out
@@ -49,6 +50,22 @@ types: .venv/.ready-lint  ## check types
 bench: .venv/.ready-bench  ## run the benchmarks
 	@echo "==> Running the benchmarks in bench"
 	@.venv/bin/pytest bench -q $(ARGS)
+
+compare: .venv/.ready-bench  ## hold this package against decompressing alone, dicts, and installed peers; ARGS="--cpu 1 --rounds 30"
+	@.venv/bin/python bench/compare.py $(ARGS)
+
+compare-peers: .venv/.ready-bench  ## install the peers into build/peers, each apart (1.7 GB); 'make compare' then takes them in
+	@.venv/bin/python bench/peers.py
+
+growth: .venv/.ready-bench  ## measure cost and memory as captures, symbols and books grow (some minutes)
+	@.venv/bin/python bench/growth.py $(ARGS)
+
+# A sample is over in no time, so it is replayed again and again.
+flamegraph: .venv/.ready-bench  ## draw where a replay's time goes, native frames too, into build/flamegraph.svg; CAPTURE=FOLDER
+	@echo "==> Sampling a replay of $(or $(CAPTURE),samples/spot)"
+	@mkdir -p build
+	@.venv/bin/py-spy record --native --rate 100 --format flamegraph --output build/flamegraph.svg -- \
+	    .venv/bin/python -m hftcap replay $(if $(CAPTURE),"$(CAPTURE)",samples/spot --passes 200)
 
 soak: .venv/.ready-test  ## damage captures and kill writers by the thousand, hold twenty markets (an hour); ARGS="..." goes to each script
 	@echo "==> Running the soak tests in bench"

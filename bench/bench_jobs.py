@@ -2,7 +2,8 @@
 
 A script: `python bench/bench_jobs.py`. Columns, books and tables must come out the same for both, to the last bit,
 before anything is timed. Rounds are interleaved in random order, by the wall clock, since what counts here is how long
-one waits: the best of many, because whatever else runs on a machine of few cores takes from two threads first.
+one waits. Whatever else runs on a machine of few cores takes from two threads first, so the best of those rounds counts
+in which next to nothing else ran; how many there were is printed, and without any the figures say little.
 """
 
 import argparse
@@ -11,7 +12,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.feeds import CORPUS, REAL, feed_of
 from bench.longer import write_longer
-from bench.rounds import best_of, timed
+from bench.rounds import Waited, best_of
 from hftcap.capture.reader import open_recordings
 from hftcap.clock import SystemClock
 from hftcap.kernel import Columns, Selection
@@ -93,16 +93,18 @@ def main() -> int:
             print("tables differ")
             return 1
         table_bytes = sum(path.stat().st_size for path in outs[1].iterdir())
-        ways = {f"columns, {jobs}": timed(partial(columns, folder, jobs), time.perf_counter_ns) for jobs in JOBS}
-        ways |= {
-            f"report, {jobs}": timed(partial(report, folder, outs[jobs], jobs), time.perf_counter_ns) for jobs in JOBS
-        }
-        best = best_of(ways, options.rounds)
+        ways = {f"columns, {jobs}": Waited(partial(columns, folder, jobs)) for jobs in JOBS}
+        ways |= {f"report, {jobs}": Waited(partial(report, folder, outs[jobs], jobs)) for jobs in JOBS}
+        best_of({name: way.round for name, way in ways.items()}, options.rounds)
         for out in outs.values():
             shutil.rmtree(out)
     print(f"{records:,} records in {len(segments)} segments; columns, books and tables equal for one thread and two")
-    for name, spent in best.items():
-        print(f"  {name + ' thread' + 's' * name.endswith('2'):22} {spent / records:8.0f} ns a record")
+    for name, way in ways.items():
+        print(
+            f"  {name + ' thread' + 's' * name.endswith('2'):20} {way.best_ns / records:8.0f} ns a record, "
+            f"{way.cores:.2f} cores busy; {way.clean} of {way.rounds} rounds clean"
+        )
+    best = {name: way.best_ns for name, way in ways.items()}
     print(f"  columns, two threads: {best['columns, 1'] / best['columns, 2']:.2f} times the speed of one")
     print(f"  report, two threads: {best['report, 1'] / best['report, 2']:.2f} times the speed of one")
     share = best["columns, 2"] / best["report, 2"]

@@ -10,7 +10,7 @@ from bench.rounds import best_of, timed
 from hftcap.kernel.choice import chosen
 from hftcap.kernel.reference import ReferenceKernel
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 @pytest.fixture(scope="module", params=NAMES)
