@@ -105,4 +105,5 @@ def main() -> None:
         sys.exit("a promise is broken")
 
 
-main()
+if __name__ == "__main__":
+    main()
