@@ -1,13 +1,12 @@
 """A connection's way out, with a transport that keeps what it is given."""
 
-from tests.serve.test_wire import read_frames
-
 from hftcap.binance.endpoints import Market
 from hftcap.serve.connection import TOO_SLOW, Connection
 from hftcap.serve.hub import Shape
 from hftcap.serve.limits import Limits
 from hftcap.serve.session import Session
 from hftcap.serve.wire import CLOSE, PONG, frame
+from tests.serve.test_serve_wire import read_frames
 
 
 class Kept:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.serve.test_wire import read_frames
 
 from hftcap.binance.endpoints import Market, Route
 from hftcap.capture.reader import open_recording
@@ -12,6 +11,7 @@ from hftcap.serve.faults import FaultPlan
 from hftcap.serve.hub import Hub, Shape
 from hftcap.serve.sending import Sender, shutdown_frame
 from tests.serve.made import START_NS, diff, enveloped, quote, snapshot, trade, write_capture
+from tests.serve.test_serve_wire import read_frames
 
 
 class Listener:
